@@ -1,0 +1,128 @@
+"""Reason codes: why a signal was rejected, an order failed, a record was set aside. One enum, documented here."""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Reason of a refusal. The value is part of the wire format: never renamed, never reused.
+
+    Each member's docstring-like comment says what happened; `docs/reference/codes.md` is generated from
+    `DESCRIPTIONS`.
+    """
+
+    SCHEMA_INVALID = "SCHEMA_INVALID"
+    INSTRUMENT_UNKNOWN = "INSTRUMENT_UNKNOWN"
+    INSTRUMENT_NOT_ALLOWED = "INSTRUMENT_NOT_ALLOWED"
+    INSTRUMENT_EXPIRED = "INSTRUMENT_EXPIRED"
+    STRATEGY_NOT_ACCEPTED = "STRATEGY_NOT_ACCEPTED"
+    TICK_SIZE = "TICK_SIZE"
+    LOT_SIZE = "LOT_SIZE"
+    FREEZE_QUANTITY = "FREEZE_QUANTITY"
+    MAX_ORDER_QUANTITY = "MAX_ORDER_QUANTITY"
+    MAX_ORDER_VALUE = "MAX_ORDER_VALUE"
+    PRICE_COLLAR = "PRICE_COLLAR"
+    PRICE_BAND = "PRICE_BAND"
+    PRICE_MISSING = "PRICE_MISSING"
+    PRICE_STALE = "PRICE_STALE"
+    PRICE_MODE = "PRICE_MODE"
+    CLOCK_SKEW = "CLOCK_SKEW"
+    SIGNAL_EXPIRED = "SIGNAL_EXPIRED"
+    SIGNAL_SUPPRESSED = "SIGNAL_SUPPRESSED"
+    SESSION_CLOSED = "SESSION_CLOSED"
+    CALENDAR_EXPIRED = "CALENDAR_EXPIRED"
+    ORDER_TYPE_NOT_ALLOWED = "ORDER_TYPE_NOT_ALLOWED"
+    VALIDITY_NOT_ALLOWED = "VALIDITY_NOT_ALLOWED"
+    MAX_POSITION = "MAX_POSITION"
+    MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
+    MAX_OPEN_ORDER_VALUE = "MAX_OPEN_ORDER_VALUE"
+    MAX_GROSS_EXPOSURE = "MAX_GROSS_EXPOSURE"
+    MAX_NET_EXPOSURE = "MAX_NET_EXPOSURE"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
+    SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED"
+    OPPOSITE_REDUCTION_OPEN = "OPPOSITE_REDUCTION_OPEN"
+    RATE_LIMIT = "RATE_LIMIT"
+    RUNAWAY_LOOP = "RUNAWAY_LOOP"
+    DAILY_LOSS = "DAILY_LOSS"
+    DRAWDOWN = "DRAWDOWN"
+    TRADING_HALTED = "TRADING_HALTED"
+    TRADING_REDUCING = "TRADING_REDUCING"
+    ACCESS_TOKEN_EXPIRED = "ACCESS_TOKEN_EXPIRED"  # noqa: S105 - a reason, not a secret
+    NOT_RECONCILED = "NOT_RECONCILED"
+    IN_DOUBT = "IN_DOUBT"
+    UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
+    BROKER_REJECTED = "BROKER_REJECTED"
+    BROKER_UNREACHABLE = "BROKER_UNREACHABLE"
+    SEND_DEADLINE_PASSED = "SEND_DEADLINE_PASSED"
+    ORDER_LOST = "ORDER_LOST"
+    NO_FILL = "NO_FILL"
+    SESSION_ENDED = "SESSION_ENDED"
+    CANCELLED_BY_STRATEGY = "CANCELLED_BY_STRATEGY"
+    CANCELLED_BY_STATE = "CANCELLED_BY_STATE"
+    BREAKER_OPEN = "BREAKER_OPEN"
+    UNKNOWN_VERSION = "UNKNOWN_VERSION"
+    UNDECODABLE = "UNDECODABLE"
+    PAYLOAD_MISMATCH = "PAYLOAD_MISMATCH"
+    RETRIES_EXHAUSTED = "RETRIES_EXHAUSTED"
+    DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+DESCRIPTIONS: dict[Code, str] = {
+    Code.SCHEMA_INVALID: "A field is missing, not finite, not positive, or does not fit the order type.",
+    Code.INSTRUMENT_UNKNOWN: "The token is not among the instruments of the account's feed.",
+    Code.INSTRUMENT_NOT_ALLOWED: "The strategy's manifest does not name this instrument.",
+    Code.INSTRUMENT_EXPIRED: "The contract's expiry has passed.",
+    Code.STRATEGY_NOT_ACCEPTED: "The account's manifest does not accept this strategy.",
+    Code.TICK_SIZE: "A price is not a multiple of the instrument's tick size.",
+    Code.LOT_SIZE: "The quantity is not a multiple of the instrument's lot size.",
+    Code.FREEZE_QUANTITY: "The quantity exceeds what the exchange takes in one order.",
+    Code.MAX_ORDER_QUANTITY: "The quantity exceeds `maxOrderQuantity`.",
+    Code.MAX_ORDER_VALUE: "Quantity times price exceeds `maxOrderValue`.",
+    Code.PRICE_COLLAR: "The order's price is further from the last price than `priceCollarBps`.",
+    Code.PRICE_BAND: "The order's price is outside the exchange's band.",
+    Code.PRICE_MISSING: "The price cache holds no price of this instrument.",
+    Code.PRICE_STALE: "The price, or its feed's heartbeat, is older than allowed.",
+    Code.PRICE_MODE: "A live account was offered a simulated or replayed price.",
+    Code.CLOCK_SKEW: "A time lies in the future by more than the allowed clock skew.",
+    Code.SIGNAL_EXPIRED: "The signal passed its expiry before it was decided or sent.",
+    Code.SIGNAL_SUPPRESSED: "The causing tick was too old to act on; the strategy only rebuilt its state.",
+    Code.SESSION_CLOSED: "The venue is closed at this time, or the product's cut-off has passed.",
+    Code.CALENDAR_EXPIRED: "The trading calendar's data do not reach this day.",
+    Code.ORDER_TYPE_NOT_ALLOWED: "The venue or the account does not take this order type.",
+    Code.VALIDITY_NOT_ALLOWED: "The venue or the account does not take this validity.",
+    Code.MAX_POSITION: "The position with open orders of this side would exceed `maxPosition`.",
+    Code.MAX_OPEN_ORDERS: "The number of open orders would exceed `maxOpenOrders`.",
+    Code.MAX_OPEN_ORDER_VALUE: "The value of open orders would exceed `maxOpenOrderValue`.",
+    Code.MAX_GROSS_EXPOSURE: "The sum of absolute exposures would exceed `maxGrossExposure`.",
+    Code.MAX_NET_EXPOSURE: "The net exposure would exceed `maxNetExposure`.",
+    Code.INSUFFICIENT_FUNDS: "Cash less what open buys may spend does not cover the order.",
+    Code.SHORT_NOT_ALLOWED: "The order would sell more than is held and the account may not go short.",
+    Code.OPPOSITE_REDUCTION_OPEN: "A reducing order of the same side is open; it must end first.",
+    Code.RATE_LIMIT: "Too many orders within the second, minute or day.",
+    Code.RUNAWAY_LOOP: "The strategy repeats the same signal faster than `runaway` allows; latched.",
+    Code.DAILY_LOSS: "The day's loss reached its limit; the scope is latched.",
+    Code.DRAWDOWN: "The fall from the day's peak equity reached its limit; the scope is latched.",
+    Code.TRADING_HALTED: "A scope is Halted, latched, or its control key is missing or expired.",
+    Code.TRADING_REDUCING: "A scope is Reducing and the order does not shrink the strategy's position.",
+    Code.ACCESS_TOKEN_EXPIRED: "The broker's access token is no longer valid.",
+    Code.NOT_RECONCILED: "The account has not been reconciled with the broker since the last restart.",
+    Code.IN_DOUBT: "An earlier order on this key has an unknown outcome.",
+    Code.UNKNOWN_ORDER: "The order to cancel is not in the journal.",
+    Code.ORDER_NOT_OPEN: "The order to cancel no longer rests.",
+    Code.BROKER_REJECTED: "The broker refused the order.",
+    Code.BROKER_UNREACHABLE: "No connection to the broker; nothing was sent.",
+    Code.SEND_DEADLINE_PASSED: "The permission to send ran out before the call; nothing was sent.",
+    Code.ORDER_LOST: "The order was not found in the broker's book after the permission to send had ended.",
+    Code.NO_FILL: "An IOC order found nothing to trade with.",
+    Code.SESSION_ENDED: "A DAY order ended with its session.",
+    Code.CANCELLED_BY_STRATEGY: "The strategy cancelled the order.",
+    Code.CANCELLED_BY_STATE: "The trading state (Reducing or Halted) cancelled the order.",
+    Code.BREAKER_OPEN: "A dependency failed repeatedly; records are set aside until a probe passes.",
+    Code.UNKNOWN_VERSION: "The record's version is newer than this release understands.",
+    Code.UNDECODABLE: "The record is not valid JSON or MessagePack of its type.",
+    Code.PAYLOAD_MISMATCH: "A known id came back with another payload.",
+    Code.RETRIES_EXHAUSTED: "The record failed as often as its class of error allows.",
+    Code.DEPENDENCY_UNAVAILABLE: "A store or broker did not answer in time.",
+    Code.INTERNAL_ERROR: "An error nobody foresaw; the log has the traceback.",
+}

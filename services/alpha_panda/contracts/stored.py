@@ -1,0 +1,287 @@
+"""What the stores keep: quotes, decisions, journal entries, checkpoints, latches. Values only.
+
+Each is written by exactly one owner; `ports` says by which operation and what guards it.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import EntryState, FeedMode, OrderStatus, SignalClass, StatusRank, TradingState, Verdict
+from alpha_panda.contracts.events import ZERO, CancelRequest, CheckResult, Envelope, OrderUpdate, Signal
+
+NO_EPOCH: Final = ""
+"""A journal epoch that is never valid."""
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """Value of a price key: the last tick of an instrument. `ts` in UTC ns."""
+
+    last_price: float
+    ts: int
+    feed: str
+    mode: FeedMode
+    feed_epoch: int
+    seq: int
+
+
+class PriceRange(msgspec.Struct, frozen=True, gc=False):
+    """What a watched token's price did within one batch; `cursor` orders the ranges of a token.
+
+    `first_seq` … `last_seq` are the ticks it covers, so that a gap is noticed. `ts` is the last tick's time.
+    """
+
+    cursor: int
+    token: int
+    low: float
+    high: float
+    last: float
+    ts: int
+    first_seq: int
+    last_seq: int
+    mode: FeedMode
+
+
+class PriceReading(msgspec.Struct, frozen=True):
+    """What the engine reads at once: the quote, if any, and the feed's last proof of life (UTC ns)."""
+
+    quote: Quote | None
+    heartbeat_ts: int | None
+
+
+class OrderFold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the events of one order amount to: cumulative quantity, amount and fees, and the greatest rank.
+
+    `rank_sources` is a set of the terminal statuses seen, so that LOST together with a fill is noticed.
+    """
+
+    filled_quantity: Decimal = ZERO
+    average_price: Decimal = ZERO
+    fees: Decimal = ZERO
+    rank: int = 0
+    statuses: tuple[OrderStatus, ...] = ()
+    correction_revision: int = -1
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the order has ended."""
+        return self.rank >= StatusRank.TERMINAL
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Risk's word on one signal id, stored before it is produced and never changed.
+
+    `closing` decisions are risk's own (Flatten): their signal exists nowhere else.
+    """
+
+    signal: Signal | CancelRequest
+    verdict: Verdict
+    signal_class: SignalClass
+    payload_hash: str
+    risk_epoch: str
+    journal_epoch: str
+    decided_at: int
+    correlation_id: str
+    causation_id: str
+    code: Code | None = None
+    message: str = ""
+    checks: list[CheckResult] = []
+    closing: bool = False
+
+    @property
+    def signal_id(self) -> str:
+        """Id of the decided signal or cancel request."""
+        return self.signal.signal_id
+
+
+class RiskSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Risk's place in its input (`topic/partition` → next offset) and its book, encoded by risk itself."""
+
+    offsets: dict[str, int]
+    state: bytes
+
+
+class RiskClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a risk process gets when it claims the account: its epoch and everything stored, in one step."""
+
+    epoch: str
+    decisions: dict[str, Decision]
+    snapshot: RiskSnapshot | None
+    folds: dict[str, OrderFold]
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One order in the journal. `revision` counts its changes; `send_by` (UTC ns) ends GO's permission."""
+
+    signal: Signal
+    state: EntryState
+    signal_class: SignalClass
+    tag: str
+    revision: int
+    send_by: int
+    updated_at: int
+    correlation_id: str
+    causation_id: str
+    attempt: str = ""
+    broker_order_id: str = ""
+    filled_quantity: Decimal = ZERO
+    average_price: Decimal = ZERO
+    fees: Decimal = ZERO
+    triggered: bool = False
+    late: bool = False
+    quote_price: Decimal | None = None
+    quote_ts: int | None = None
+    code: Code | None = None
+    message: str = ""
+
+    @property
+    def signal_id(self) -> str:
+        """Id of the signal that caused the order; key of the journal."""
+        return self.signal.signal_id
+
+    @property
+    def open_quantity(self) -> Decimal:
+        """What may still fill."""
+        return self.signal.quantity - self.filled_quantity
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a broker call, a match or a cancel came to; quantities, price and fees are cumulative."""
+
+    state: EntryState
+    filled_quantity: Decimal = ZERO
+    average_price: Decimal = ZERO
+    fees: Decimal = ZERO
+    broker_order_id: str = ""
+    triggered: bool = False
+    code: Code | None = None
+    message: str = ""
+
+
+class BeginVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Reply of BEGIN. `go`: this caller, and only this one, may call the broker once.
+
+    Not `go` and `fresh`: refused now, `entry` is the stored refusal. Not `go`, not `fresh`: DUP, do nothing.
+    """
+
+    go: bool
+    fresh: bool
+    entry: JournalEntry
+
+
+class Latch(msgspec.Struct, frozen=True, kw_only=True):
+    """A halt that no manifest releases; cleared by a person who names its id."""
+
+    latch_id: str
+    scope: str
+    state: TradingState
+    reason: str
+    set_by: str
+    set_at: int
+
+
+class ControlReading(msgspec.Struct, frozen=True, kw_only=True):
+    """Trading state of one scope: what its manifest asks for (None: never written), latches, and what binds.
+
+    `expired`: the spec key was there and ran out (new orders halt, resting ones stay).
+    """
+
+    scope: str
+    spec: TradingState | None
+    expired: bool
+    latches: tuple[Latch, ...]
+
+    @property
+    def state(self) -> TradingState:
+        """The state that binds: missing or expired is Halted, latches tighten."""
+        spec = TradingState.HALTED if self.spec is None or self.expired else self.spec
+        return TradingState.strictest(spec, *(latch.state for latch in self.latches))
+
+    @property
+    def deliberate(self) -> bool:
+        """Whether the state was asked for by a manifest or a latch, so that resting orders are cancelled."""
+        asked = (self.spec,) if self.spec is not None and not self.expired else ()
+        states = (*asked, *(latch.state for latch in self.latches))
+        return bool(states) and TradingState.strictest(*states) is not TradingState.ACTIVE
+
+
+class PendingEvent(msgspec.Struct, frozen=True):
+    """An event that is stored but not yet acknowledged by the bus."""
+
+    topic: str
+    event: Envelope
+
+
+class TopicOffset(msgspec.Struct, frozen=True):
+    """Next offset to read, and the identity of the topic it belongs to: a re-created topic is a gap."""
+
+    topic_id: str
+    offset: int
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy's memory on one account. `state` is the strategy's own snapshot, encoded by the runner."""
+
+    lineage: str
+    store_run_id: str
+    strategy_uid: str
+    counter: int
+    state: bytes
+    offsets: dict[str, TopicOffset]
+    sequences: dict[int, tuple[int, int]]
+    pending: list[PendingEvent]
+
+
+class CheckpointClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runner gets when it claims a strategy: a fresh incarnation and the last checkpoint, in one step."""
+
+    incarnation: str
+    store_run_id: str
+    checkpoint: Checkpoint | None
+    folds: dict[str, OrderFold]
+
+
+class BrokerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One order as the broker's book shows it."""
+
+    broker_order_id: str
+    tag: str
+    instrument_token: int
+    side: str
+    quantity: Decimal
+    status: OrderStatus
+    filled_quantity: Decimal = ZERO
+    average_price: Decimal = ZERO
+    fees: Decimal = ZERO
+    message: str = ""
+
+
+class BookReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A read of the broker's order book. `complete`: it answered in full, for `user` on `trading_day`."""
+
+    complete: bool
+    begun_at: int
+    user: str
+    trading_day: str
+    rows: tuple[BrokerRow, ...] = ()
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `get_status` answers, the same for every service. Times in UTC ns."""
+
+    service: str
+    resource: str
+    state: str
+    processed: int
+    errors: int
+    dead_lettered: int
+    last_event_ts: int | None
+    started_at: int
+    details: dict[str, str | int | float | bool | None] = {}
+
+
+def order_id_of(update: OrderUpdate) -> str:
+    """Return the fold key of an order event: our signal id, or the broker's id for an external trade."""
+    return update.signal_id or f"external:{update.broker_order_id}"

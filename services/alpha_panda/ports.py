@@ -1,0 +1,463 @@
+"""What the services need of the outside, as protocols. Adapters implement them; each has one contract suite.
+
+Semantics every adapter keeps:
+
+* A store operation that names an epoch, incarnation or lease is one atomic script: a stale one raises
+  `FencedError`, and nothing changed.
+* A reply that got lost raises `UnknownOutcomeError` (the caller must not assume either way); an operation that
+  surely did nothing raises `DependencyUnavailableError`.
+* Times are UTC nanoseconds of the store's own clock where a script compares them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import FeedMode, TradingState
+from alpha_panda.contracts.events import Signal
+from alpha_panda.contracts.instruments import Instrument
+from alpha_panda.contracts.stored import (
+    BeginVerdict,
+    BookReading,
+    Checkpoint,
+    CheckpointClaim,
+    ControlReading,
+    Decision,
+    JournalEntry,
+    Latch,
+    OrderFold,
+    Outcome,
+    PriceRange,
+    PriceReading,
+    Quote,
+    RiskClaim,
+    RiskSnapshot,
+    ServiceStatus,
+)
+from alpha_panda.contracts.topics import TopicSpec
+
+# --------------------------------------------------------------------------------------------------- clock
+
+
+class Clock(Protocol):
+    """Time, real or virtual. Services take all time from here and never from `time` or `asyncio.sleep`."""
+
+    @property
+    def virtual(self) -> bool:
+        """Whether time is driven by a source's rows instead of passing."""
+
+    def now(self) -> int:
+        """UTC in nanoseconds."""
+
+    def monotonic(self) -> int:
+        """Nanoseconds that never go back; only differences mean something."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait. Virtual time runs to the end of the shortest sleep when nothing else can run."""
+
+    def every(self, seconds: float) -> AsyncIterator[int]:
+        """Yield `now()` each `seconds`, late rather than twice. Never drives virtual time by itself."""
+
+    async def pace_until(self, ts: int) -> None:
+        """Wait until `now()` is at least `ts`; for sources. Drives virtual time."""
+
+
+# ----------------------------------------------------------------------------------------------------- bus
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPartition:
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """A record as consumed. `decoded` is a place for the reader's decoded value: in-process readers share it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
+    decoded: object = None
+
+    @property
+    def id(self) -> str:
+        """`topic/partition/offset`."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to produce. Without a partition the key chooses it (`contracts.topics.key_partition`)."""
+
+    topic: str
+    value: bytes
+    key: str | None = None
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPosition:
+    """Where a produced record landed."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Producer(Protocol):
+    """Writes records. Order within a partition is the order of the calls."""
+
+    async def send(self, records: Sequence[Outgoing]) -> list[RecordPosition]:
+        """Produce the records; returns when all are acknowledged by all in-sync replicas.
+
+        Raises:
+            DependencyUnavailableError: not acknowledged; any of them may still have been written.
+
+        """
+
+
+class Consumer(Protocol):
+    """Reads records of its assigned partitions, each partition in order."""
+
+    async def fetch(self, max_records: int, timeout: float | None = None) -> list[Record]:
+        """Return up to `max_records` as soon as there is one; [] after `timeout` seconds (None: wait).
+
+        Raises:
+            OffsetOutOfRangeError: the position is older than what is kept.
+
+        """
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the next offsets to read for the group; RebalancedError when a partition has moved away."""
+
+    async def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Set the next offset to fetch."""
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Return the partitions that this consumer reads now."""
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the next offset that `fetch` would return."""
+
+    async def lag(self) -> int:
+        """Return how many records of the assignment have not been fetched."""
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Return the group's stored offset, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a consumer reads, either as a member of a group or by itself.
+
+    `topics`: the group's coordinator assigns partitions. `partitions`: exactly these. `from_latest`: where to
+    begin without a stored offset: at the end instead of the beginning. It is always said, never a default of a
+    client library.
+    """
+
+    group: str
+    topics: tuple[str, ...] = ()
+    partitions: tuple[TopicPartition, ...] = ()
+    from_latest: bool = False
+
+
+class EventBus(Protocol):
+    """Kafka's part of the world: topics with partitions, offsets, groups."""
+
+    async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
+        """Create what is missing; TopicMismatchError when one exists with another partition count."""
+
+    async def topic_id(self, topic: str) -> str:
+        """Return the topic's identity; a topic deleted and created anew has another one."""
+
+    async def offsets(self, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (oldest kept, next) offset of each partition."""
+
+    def producer(self, client: str) -> AbstractAsyncContextManager[Producer]:
+        """Open a producer; `client` names it in the broker's logs."""
+
+    def consumer(self, subscription: Subscription) -> AbstractAsyncContextManager[Consumer]:
+        """Open a consumer; leaving the context leaves the group without committing."""
+
+
+# --------------------------------------------------------------------------------------------------- prices
+
+
+class PriceCache(Protocol):
+    """Latest prices by feed and token. Written by feed-cachers, read by engines, risk and order-trackers."""
+
+    async def write(self, feed: str, feed_epoch: int, quotes: Mapping[int, Quote], heartbeat_ts: int) -> None:
+        """Store quotes and the feed's heartbeat in one step.
+
+        Raises:
+            FencedError: a newer feed epoch has written.
+
+        """
+
+    async def read(self, feed: str, token: int) -> PriceReading:
+        """Return the token's quote and the feed's heartbeat as of one moment."""
+
+    async def read_many(self, feed: str, tokens: Sequence[int]) -> dict[int, Quote]:
+        """Return the quotes that exist."""
+
+    async def watch(self, feed: str, watcher: str, tokens: Iterable[int]) -> None:
+        """Replace the set of tokens whose price ranges `watcher` wants published."""
+
+    async def watched(self, feed: str) -> frozenset[int]:
+        """Return all tokens that anybody watches."""
+
+    async def publish_ranges(self, feed: str, ranges: Sequence[PriceRange]) -> None:
+        """Append ranges of watched tokens (the adapter numbers them: `cursor` in the argument is ignored)."""
+
+    async def ranges(self, feed: str, cursors: Mapping[int, int], timeout: float | None) -> list[PriceRange]:
+        """Return ranges after each token's cursor (0: all kept), waiting up to `timeout` s for the first."""
+
+
+# --------------------------------------------------------------------------------------------------- orders
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRequest:
+    """What BEGIN checks and writes. `scopes` are the control scopes that must allow the signal's class."""
+
+    signal: Signal
+    payload_hash: str
+    journal_epoch: str
+    attempt: str
+    send_within: int
+    scopes: tuple[str, ...]
+    orders_per_second: int | None
+    correlation_id: str
+    causation_id: str
+    quote_price: Decimal | None = None
+    quote_ts: int | None = None
+
+
+class OrderJournal(Protocol):
+    """An account's orders: the one place that lets a signal reach the broker, at most once.
+
+    Every method is one atomic script. Terminal states change only by `correct`.
+    """
+
+    async def begin(self, request: BeginRequest) -> BeginVerdict:
+        """Check and write once: see DESIGN "BEGIN". Only the first caller ever gets `go`.
+
+        In order: known id → DUP · journal epoch → UNKNOWN · stored decision with this hash → FAILED
+        PAYLOAD_MISMATCH · trading states → FAILED · key in doubt → FAILED · expiry → FAILED · rate → FAILED ·
+        else SENDING. A refusal is terminal, stored and in `open`.
+        """
+
+    async def refuse(self, request: BeginRequest, code: Code, message: str) -> BeginVerdict:
+        """Write FAILED once, for a refusal found before BEGIN; never `go`. DUP if the id is known."""
+
+    async def settle(self, signal_id: str, attempt: str, outcome: Outcome, fallback: JournalEntry) -> JournalEntry:
+        """Compare-and-set from SENDING or UNKNOWN; a missing entry is re-created from `fallback` first.
+
+        Returns the entry as it is now: with another outcome if somebody else settled it before.
+        """
+
+    async def fill(self, signal_id: str, revision: int, outcome: Outcome) -> JournalEntry | None:
+        """Change a resting order if it is still at `revision`; None if it is not. For paper fills and cancels."""
+
+    async def resolve(self, lease_epoch: int, signal_id: str, outcome: Outcome) -> JournalEntry | None:
+        """Settle an entry in doubt from the broker's book, or as LOST; None if it is not in doubt any more.
+
+        Raises:
+            FencedError: another order-tracker holds the lease.
+
+        """
+
+    async def correct(self, lease_epoch: int, signal_id: str, outcome: Outcome, latch: Latch) -> JournalEntry | None:
+        """Record a late match over LOST or FAILED and set the latch, in one step; None if not needed."""
+
+    async def get(self, signal_id: str) -> JournalEntry | None:
+        """Return the entry."""
+
+    async def unacknowledged(self) -> list[JournalEntry]:
+        """Return the entries in `open`, oldest first."""
+
+    async def acknowledge(self, signal_id: str, revision: int) -> bool:
+        """Take the entry out of `open` if `revision` is its present state, not in doubt; say whether."""
+
+    async def in_doubt(self) -> list[JournalEntry]:
+        """Return entries SENDING or UNKNOWN."""
+
+    async def resting(self) -> list[JournalEntry]:
+        """Return entries PLACED or PARTIALLY_FILLED, oldest first."""
+
+    async def known(self, signal_id: str) -> bool:
+        """Whether the journal has the id."""
+
+    async def epoch(self) -> str | None:
+        """Return the valid epoch, None when none was written for the present run of the store."""
+
+    async def run_id(self) -> str:
+        """Return the identity of the store's present run."""
+
+    async def adopt(self, lease_epoch: int, run_id: str, entries: Sequence[JournalEntry]) -> None:
+        """Re-create entries learnt from Kafka after the store came back; an existing entry in doubt is settled."""
+
+    async def write_epoch(self, lease_epoch: int, run_id: str) -> str:
+        """Write a fresh epoch unless the run id has changed or has one already; return the valid one."""
+
+
+class DecisionStore(Protocol):
+    """Risk's decisions, snapshot and folds of one account; fenced by risk's epoch."""
+
+    async def claim(self, owner: str) -> RiskClaim:
+        """Take over: a fresh epoch, and everything stored, in one step."""
+
+    async def record(self, epoch: str, decision: Decision) -> Decision:
+        """Store the decision once; returns the stored one (an earlier one wins)."""
+
+    async def save(self, epoch: str, snapshot: RiskSnapshot, folds: Mapping[str, OrderFold]) -> None:
+        """Replace the snapshot and put the changed folds, in one step."""
+
+    async def get(self, signal_id: str) -> Decision | None:
+        """Return a decision (readers other than risk)."""
+
+    async def folds(self) -> dict[str, tuple[Signal, OrderFold]]:
+        """Return each validated order with its fold: a strategy's source after a gap."""
+
+
+class CheckpointStore(Protocol):
+    """Strategies' checkpoints, fenced by incarnation. (StateStore in DESIGN.)"""
+
+    async def claim(self, strategy: str, account: str) -> CheckpointClaim:
+        """Take over: a fresh random incarnation, and the last checkpoint, in one step."""
+
+    async def save(
+        self, strategy: str, account: str, incarnation: str, checkpoint: Checkpoint, folds: Mapping[str, OrderFold]
+    ) -> None:
+        """Replace the checkpoint and put the changed folds, if `incarnation` is still the one claimed last."""
+
+
+class ControlStore(Protocol):
+    """Trading states: `spec` keys that expire, latches that don't."""
+
+    async def put_spec(self, scope: str, state: TradingState, ttl: float) -> None:
+        """Write what the manifest asks for; it expires `ttl` seconds from now."""
+
+    async def drop_spec(self, scope: str) -> None:
+        """Remove the key: the scope is Halted."""
+
+    async def set_latch(self, latch: Latch) -> None:
+        """Set a latch (the same id again changes nothing)."""
+
+    async def clear_latch(self, scope: str, latch_id: str) -> bool:
+        """Clear a latch; False if there is none of that id."""
+
+    async def read(self, scopes: Sequence[str]) -> tuple[ControlReading, ...]:
+        """Return the scopes' readings as of one moment."""
+
+
+# ------------------------------------------------------------------------------------- leases and statuses
+
+
+class Lease(Protocol):
+    """One holder at a time, each with a greater epoch than the one before."""
+
+    async def acquire(self, name: str, owner: str, ttl: float) -> int | None:
+        """Return a new epoch, or None while somebody else holds the lease."""
+
+    async def renew(self, name: str, owner: str, epoch: int, ttl: float) -> None:
+        """Extend the lease; FencedError when it is no longer ours."""
+
+    async def release(self, name: str, owner: str, epoch: int) -> None:
+        """Give the lease up if it is ours."""
+
+
+class StatusStore(Protocol):
+    """What the services report of themselves."""
+
+    async def put(self, status: ServiceStatus, ttl: float) -> None:
+        """Write a status that expires `ttl` seconds from now."""
+
+    async def all(self) -> list[ServiceStatus]:
+        """Return the statuses that have not expired."""
+
+
+# ------------------------------------------------------------------------------------ venues and sources
+
+
+class Trader(Protocol):
+    """One account's way to its broker."""
+
+    async def place(self, entry: JournalEntry, price: PriceReading, deadline: int) -> Outcome:
+        """Send the order once: no retry, no redirect. `deadline` is on `Clock.monotonic`.
+
+        Returns FILLED, PARTIALLY_FILLED, PLACED or CANCELLED; FAILED only for what was surely not accepted;
+        UNKNOWN for all else. Never raises for what the broker or the network does.
+        """
+
+    async def cancel(self, entry: JournalEntry) -> Outcome:
+        """Ask for the cancellation of a resting order; the outcome is the order's state after it, as known."""
+
+    async def order_book(self) -> BookReading:
+        """Read the broker's book of the day."""
+
+
+class TraderFactory(Protocol):
+    """Makes the trader that an account's manifest asks for."""
+
+    def trader(self, account: str) -> Trader:
+        """Return the account's trader."""
+
+
+@dataclass(slots=True)
+class SourceBatch:
+    """Rows of a source in time order, as columns of equal length; None where a source has no such column.
+
+    Prices are float64, `ts` UTC ns. `pace_ts`: when the batch becomes known (its last row's time).
+    """
+
+    tokens: Sequence[int]
+    prices: Sequence[float]
+    ts: Sequence[int]
+    volumes: Sequence[float] | None = None
+    bids: Sequence[float | None] | None = None
+    asks: Sequence[float | None] | None = None
+    opens: Sequence[float | None] | None = None
+    highs: Sequence[float | None] | None = None
+    lows: Sequence[float | None] | None = None
+    bad_rows: int = field(default=0)
+
+
+class MarketSource(Protocol):
+    """Where a feed's prices come from."""
+
+    @property
+    def mode(self) -> FeedMode:
+        """What the prices are."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the source has ended for good."""
+
+    def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
+        """Yield batches, paced by the source itself on its clock; an empty one proves that the source lives."""
+
+
+SourceFactory = Callable[[str], Awaitable[MarketSource]]
+"""Makes the source of a feed by its name."""
+
+
+class IdSource(Protocol):
+    """Makes random ids: real ones, or a reproducible series under `--seed`."""
+
+    def new_id(self) -> str:
+        """Return 32 hex digits that were never returned before."""
