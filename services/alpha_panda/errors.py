@@ -21,7 +21,8 @@ AlphaPandaError
 │   ├── UnknownOutcomeError       a script's reply was lost: it may or may not have been applied
 │   └── StrategyError             the user's strategy raised; its state can't be trusted
 ├── TopicMismatchError            a topic has another partition count than configured
-└── OffsetOutOfRangeError         the asked-for record is no longer kept: a gap
+├── OffsetOutOfRangeError         the asked-for record is no longer kept: a gap
+└── MisuseError                   a programmer's mistake: parts are wired or called in a way that can't work
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class UserInputError(AlphaPandaError):
 
 @dataclass(frozen=True, slots=True)
 class ManifestFault:
-    """One thing wrong with a manifest: where it is, what is wrong, what is allowed."""
+    """One thing wrong with a manifest: where it is, what is wrong, what is allowed. `line` 0: unknown."""
 
     file: str
     document: int
@@ -46,10 +47,13 @@ class ManifestFault:
     problem: str
     allowed: str = ""
     resource: str = ""
+    line: int = 0
 
     def __str__(self) -> str:
-        """One line: `file, document 2 (Strategy/momentum), spec.accounts[0]: problem; allowed: …`."""
-        where = f"{self.file}, document {self.document}" if self.document else self.file
+        """One line: `file:7, document 2 (Strategy/momentum), spec.accounts[0]: problem; allowed: …`."""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        if self.document:
+            where += f", document {self.document}"
         if self.resource:
             where += f" ({self.resource})"
         if self.field:
@@ -143,3 +147,7 @@ class TopicMismatchError(AlphaPandaError):
 
 class OffsetOutOfRangeError(AlphaPandaError):
     """Records between the asked-for offset and the oldest kept one are gone."""
+
+
+class MisuseError(AlphaPandaError):
+    """Parts are wired or called in a way that can't work; the message says what would."""

@@ -282,10 +282,24 @@ class OrderJournal(Protocol):
         """
 
     async def correct(self, lease_epoch: int, signal_id: str, outcome: Outcome, latch: Latch) -> JournalEntry | None:
-        """Record a late match over LOST or FAILED and set the latch, in one step; None if not needed."""
+        """Record a late match over LOST or FAILED, or more fills over any terminal state, and set the latch.
+
+        One step. `outcome` is what the broker's book shows of the accepted order: PLACED, PARTIALLY_FILLED,
+        FILLED or CANCELLED (else MisuseError). None if not needed: the entry already says so.
+        """
+
+    async def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch) -> JournalEntry | None:
+        """Book a row of the broker that has our tag and no entry, as `late`, and set the latch, in one step.
+
+        `entry` is made from the row; where its signal is not known, `signal_id` is `external:` and the broker's
+        id. Afterwards BEGIN, `refuse` and `settle` of a signal with this tag find it. None if the id is known.
+        """
 
     async def get(self, signal_id: str) -> JournalEntry | None:
         """Return the entry."""
+
+    async def find_tag(self, tag: str) -> JournalEntry | None:
+        """Return the entry that sent this broker tag."""
 
     async def unacknowledged(self) -> list[JournalEntry]:
         """Return the entries in `open`, oldest first."""
@@ -422,7 +436,8 @@ class TraderFactory(Protocol):
 class SourceBatch:
     """Rows of a source in time order, as columns of equal length; None where a source has no such column.
 
-    Prices are float64, `ts` UTC ns. `pace_ts`: when the batch becomes known (its last row's time).
+    Prices are float64, `ts` UTC ns. `bad_rows`: rows that could not be read and were left out since the batch
+    before. `source_ts`: the rows' own times, where `ts` was stamped anew (a replay on a wall clock).
     """
 
     tokens: Sequence[int]
@@ -435,6 +450,7 @@ class SourceBatch:
     highs: Sequence[float | None] | None = None
     lows: Sequence[float | None] | None = None
     bad_rows: int = field(default=0)
+    source_ts: Sequence[int] | None = None
 
 
 class MarketSource(Protocol):

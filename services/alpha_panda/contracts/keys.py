@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 
+def tracker_lease(account: str) -> str:
+    """Return the name of the lease whose epoch the order-tracker's journal writes carry."""
+    return f"{account}:order-tracker"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyMap:
     """Names of all keys of one installation and namespace. `prefix` as in TopicMap."""

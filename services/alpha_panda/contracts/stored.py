@@ -30,7 +30,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 class PriceRange(msgspec.Struct, frozen=True, gc=False):
     """What a watched token's price did within one batch; `cursor` orders the ranges of a token.
 
-    `first_seq` … `last_seq` are the ticks it covers, so that a gap is noticed. `ts` is the last tick's time.
+    `first_seq` … `last_seq` are the ticks it covers, so that a gap is noticed; `first_ts` … `ts` their times.
     """
 
     cursor: int
@@ -42,6 +42,7 @@ class PriceRange(msgspec.Struct, frozen=True, gc=False):
     first_seq: int
     last_seq: int
     mode: FeedMode
+    first_ts: int = 0
 
 
 class PriceReading(msgspec.Struct, frozen=True):
@@ -73,7 +74,8 @@ class OrderFold(msgspec.Struct, frozen=True, omit_defaults=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Risk's word on one signal id, stored before it is produced and never changed.
 
-    `closing` decisions are risk's own (Flatten): their signal exists nowhere else.
+    `closing` decisions are risk's own (Flatten): their signal exists nowhere else. `reference_price` is what an
+    order was valued at: until it ends, limits count its open quantity at this price.
     """
 
     signal: Signal | CancelRequest
@@ -89,6 +91,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     checks: list[CheckResult] = []
     closing: bool = False
+    reference_price: Decimal | None = None
 
     @property
     def signal_id(self) -> str:
@@ -113,7 +116,10 @@ class RiskClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One order in the journal. `revision` counts its changes; `send_by` (UTC ns) ends GO's permission."""
+    """One order in the journal. `revision` counts its changes; `send_by` (UTC ns) ends GO's permission.
+
+    `created_at` and `updated_at` are the store's times of the first and the last change.
+    """
 
     signal: Signal
     state: EntryState
@@ -135,6 +141,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     quote_ts: int | None = None
     code: Code | None = None
     message: str = ""
+    created_at: int = 0
 
     @property
     def signal_id(self) -> str:
@@ -200,11 +207,13 @@ class ControlReading(msgspec.Struct, frozen=True, kw_only=True):
         return TradingState.strictest(spec, *(latch.state for latch in self.latches))
 
     @property
-    def deliberate(self) -> bool:
-        """Whether the state was asked for by a manifest or a latch, so that resting orders are cancelled."""
-        asked = (self.spec,) if self.spec is not None and not self.expired else ()
-        states = (*asked, *(latch.state for latch in self.latches))
-        return bool(states) and TradingState.strictest(*states) is not TradingState.ACTIVE
+    def deliberate_state(self) -> TradingState:
+        """The state that a manifest or a latch asks for, Active if none does: what resting orders must obey.
+
+        A key that is missing or merely expired halts new orders (`state`) but asks for nothing.
+        """
+        spec = TradingState.ACTIVE if self.spec is None or self.expired else self.spec
+        return TradingState.strictest(spec, *(latch.state for latch in self.latches))
 
 
 class PendingEvent(msgspec.Struct, frozen=True):

@@ -1,0 +1,241 @@
+"""A whole platform in one process, from the manifests: what `alpha-panda run` runs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import BinaryIO
+
+import structlog
+
+from alpha_panda.adapters.clock import RealClock
+from alpha_panda.adapters.memory.clock import VirtualClock
+from alpha_panda.adapters.memory.loop import IdleAwareEventLoop
+from alpha_panda.contracts.manifests import ResourceSet, check_embedded
+from alpha_panda.ports import Clock
+from alpha_panda.runtime.context import Ports, ServiceContext
+from alpha_panda.runtime.control_writer import ControlWriter
+from alpha_panda.runtime.registry import ServiceDefinition, find_services
+from alpha_panda.runtime.settings import Settings
+from alpha_panda.runtime.supervisor import Supervisor
+
+from .ports import memory_ports
+from .recorder import Recorder
+from .sources import check_source, first_ts
+from .summary import RunSummary, summarize
+
+log = structlog.get_logger()
+
+FEED = "market-feed"
+LAST_TO_STOP = "risk"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What `run` was asked: `duration` is wall time in seconds."""
+
+    duration: float | None = None
+    max_ticks: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One service of the run: its definition and the name (or names) of what it serves."""
+
+    definition: ServiceDefinition
+    resource: str
+    replica: int = 0
+
+    @property
+    def name(self) -> str:
+        """Unique name within the run."""
+        suffix = f"-{self.replica}" if self.definition.replicas > 1 else ""
+        return f"{self.definition.name}/{self.resource}{suffix}"
+
+
+def needs_virtual_time(resources: ResourceSet) -> bool:
+    """Whether the feeds drive the time (they all do, or none: `check_embedded`)."""
+    return any(feed.virtual_time for feed in resources.feeds.values())
+
+
+def check(resources: ResourceSet, settings: Settings) -> None:
+    """Refuse what can't be run, before anything starts: ManifestError, SourceError."""
+    check_embedded(resources)
+    for feed in resources.feeds.values():
+        check_source(feed, resources, settings, RealClock())
+
+
+def make_clock(resources: ResourceSet, settings: Settings) -> Clock:
+    """Return the run's clock: a virtual one begins when the first row becomes known."""
+    if not needs_virtual_time(resources):
+        return RealClock()
+    real = RealClock()
+    return VirtualClock(min(first_ts(feed, resources, settings, real) for feed in resources.feeds.values()))
+
+
+def members(resources: ResourceSet) -> list[Member]:
+    """Return the services of the run, in the order of starting: who follows before who sends, feeds last.
+
+    Strategies of one feed share a runner: a tick is decoded once, whatever their number.
+    """
+    definitions = sorted(find_services().values(), key=lambda item: (item.start_order, item.name))
+    found: list[Member] = []
+    for definition in definitions:
+        for resource in _resources_of(definition, resources):
+            found += [Member(definition, resource, replica) for replica in range(definition.replicas)]
+    return found
+
+
+def _resources_of(definition: ServiceDefinition, resources: ResourceSet) -> Sequence[str]:
+    if definition.kind == "MarketFeed":
+        return tuple(resources.feeds)
+    if definition.kind == "BrokerAccount":
+        return tuple(resources.accounts)
+    hosted = (resources.strategies_of_feed(feed) for feed in resources.feeds)
+    return tuple(",".join(strategy.name for strategy in strategies) for strategies in hosted if strategies)
+
+
+class EmbeddedRun:
+    """One run: builds everything on its event loop, runs until it ends, drains, sums up."""
+
+    def __init__(
+        self, resources: ResourceSet, settings: Settings, options: RunOptions, events_file: BinaryIO | None = None
+    ) -> None:
+        self.resources = resources
+        self.settings = settings
+        self.options = options
+        self.recorder = Recorder(events_file)
+        self.clock = make_clock(resources, settings)
+        self.bus, self.ports = memory_ports(
+            resources,
+            settings,
+            self.clock,
+            seed=options.seed,
+            max_ticks=options.max_ticks,
+            on_source_end=self._source_ended,
+        )
+        self.supervisor = Supervisor(self.clock, settings)
+        self.members = members(resources)
+        self._stop = asyncio.Event()
+        self._open_feeds = set(resources.feeds)
+        self._add_members()
+
+    def _add_members(self) -> None:
+        before: list[str] = []
+        for member in self.members:
+            context = ServiceContext(
+                settings=self.settings,
+                ports=self._ports_of(member),
+                resources=self.resources,
+                resource=member.resource,
+                instance=member.name.replace("/", "-"),
+            )
+            self.supervisor.add(member.name, partial(member.definition.build, context), after=tuple(before))
+            before.append(member.name)
+
+    def _ports_of(self, member: Member) -> Ports:
+        """Return the ports with an id series of the member's own: services don't disturb each other's ids."""
+        return replace(self.ports, ids=self.ports.ids.child(member.name))
+
+    # ------------------------------------------------------------------------------------------- running
+
+    async def run(self) -> RunSummary:
+        """Run until the sources end, the duration or the tick budget is spent, or `request_stop`; then drain.
+
+        Raises:
+            AlphaPandaError: what a service was given up with, after the others have stopped.
+
+        """
+        begun = asyncio.get_running_loop().time()
+        unobserve = self.bus.observe(self.recorder)
+        control = ControlWriter(
+            self.ports.control,
+            self.clock,
+            self.resources,
+            self.settings.control_ttl_seconds,
+            self.settings.control_renew_seconds,
+        )
+        await control.write()
+        renewing = asyncio.create_task(control.run(), name="control")
+        supervising = asyncio.create_task(self.supervisor.run(), name="supervisor")
+        try:
+            await self._until_end(supervising)
+            if supervising.done():
+                await supervising
+            await self._drain()
+            await supervising
+        finally:
+            await _cancel(renewing, supervising)
+            unobserve()
+        return summarize(self.recorder, asyncio.get_running_loop().time() - begun)
+
+    def request_stop(self) -> None:
+        """End the run: drain and sum up."""
+        self._stop.set()
+
+    def _source_ended(self, feed: str) -> None:
+        self._open_feeds.discard(feed)
+        if not self._open_feeds:
+            self._stop.set()
+
+    async def _until_end(self, supervising: "asyncio.Task[None]") -> None:
+        """Wait for the end of the run, or of the supervisor (a service was given up)."""
+        stopping = asyncio.create_task(self._stop.wait())
+        timer = None
+        if self.options.duration is not None:
+            timer = asyncio.get_running_loop().call_later(self.options.duration, self._stop.set)
+        try:
+            await asyncio.wait({stopping, supervising}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if timer is not None:
+                timer.cancel()
+
+    async def _drain(self) -> None:
+        """Stop the feeds, let everything in flight come to its end, then stop the rest, the book-keeper last."""
+        services = self.supervisor.services
+        for name in [member.name for member in self.members if member.definition.name == FEED]:
+            await services[name].stop()
+        await self._quiet()
+        order = sorted(self.members, key=lambda member: (member.definition.name == LAST_TO_STOP, -member.definition.start_order))
+        await self.supervisor.stop([member.name for member in order])
+
+    async def _quiet(self) -> None:
+        """Return when no record has been appended for a while (at once on virtual time), or time is up."""
+        quiet, left = self.settings.drain_quiet_seconds, self.settings.drain_timeout_seconds
+        seen = -1
+        while seen != self.recorder.records and left > 0:
+            seen = self.recorder.records
+            await self.clock.sleep(quiet)
+            left -= quiet
+
+
+async def _cancel(*tasks: "asyncio.Task[None]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_embedded(
+    resources: ResourceSet,
+    settings: Settings,
+    options: RunOptions,
+    *,
+    events_file: BinaryIO | None = None,
+    beside: Callable[[EmbeddedRun], Awaitable[None]] | None = None,
+) -> RunSummary:
+    """Run to the end and return the summary. `beside` runs beside it (the live view, signal handlers)."""
+    loop_factory = IdleAwareEventLoop if needs_virtual_time(resources) else None
+
+    async def main() -> RunSummary:
+        run = EmbeddedRun(resources, settings, options, events_file)
+        company = asyncio.create_task(beside(run)) if beside is not None else None
+        try:
+            return await run.run()
+        finally:
+            if company is not None:
+                await _cancel(company)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(main())

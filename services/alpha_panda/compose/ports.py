@@ -1,0 +1,78 @@
+"""The in-process ports: memory adapters on one clock, shared by all services of a run."""
+
+from collections.abc import Callable
+from functools import cache
+
+from alpha_panda.adapters.ids import RandomIds, SeededIds
+from alpha_panda.adapters.memory.bus import MemoryBus
+from alpha_panda.adapters.memory.checkpoints import MemoryCheckpointStore
+from alpha_panda.adapters.memory.control import MemoryControlStore
+from alpha_panda.adapters.memory.database import MemoryDatabase
+from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
+from alpha_panda.adapters.memory.journal import MemoryOrderJournal
+from alpha_panda.adapters.memory.leases import MemoryLease
+from alpha_panda.adapters.memory.prices import MemoryPriceCache
+from alpha_panda.adapters.memory.statuses import MemoryStatusStore
+from alpha_panda.contracts.keys import KeyMap
+from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.ports import Clock, MarketSource
+from alpha_panda.runtime.context import Ports
+from alpha_panda.runtime.settings import Settings
+
+from .sources import TickBudget, WatchedSource, make_source
+from .traders import ManifestTraders
+
+
+def memory_ports(
+    resources: ResourceSet,
+    settings: Settings,
+    clock: Clock,
+    *,
+    seed: int | None = None,
+    max_ticks: int | None = None,
+    on_source_end: Callable[[str], None] | None = None,
+) -> tuple[MemoryBus, Ports]:
+    """Return the bus and the ports of one process. With `seed` all ids, and simulated prices, are the same from run to run.
+
+    `max_ticks` bounds the ticks of all feeds together; `on_source_end` is told the feed whose source has ended.
+    """
+    ids = RandomIds() if seed is None else SeededIds(seed)
+    database = MemoryDatabase(clock, ids.child("store"), KeyMap(settings.topic_prefix))
+    bus = MemoryBus(
+        clock,
+        ids=ids.child("bus"),
+        retain_records=settings.memory_retain_records,
+        max_backlog=settings.memory_max_backlog,
+    )
+    ports = Ports(
+        clock=clock,
+        ids=ids.child("services"),
+        bus=bus,
+        prices=MemoryPriceCache(database),
+        journal=cache(lambda account: MemoryOrderJournal(database, account)),
+        decisions=cache(lambda account: MemoryDecisionStore(database, account)),
+        checkpoints=MemoryCheckpointStore(database),
+        control=MemoryControlStore(database),
+        lease=MemoryLease(database),
+        statuses=MemoryStatusStore(database),
+        traders=ManifestTraders(resources, clock),
+        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
+    )
+    return bus, ports
+
+
+def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
+    resources: ResourceSet,
+    settings: Settings,
+    clock: Clock,
+    seed: int | None,
+    max_ticks: int | None,
+    on_end: Callable[[str], None] | None,
+) -> Callable[[str], MarketSource]:
+    budget = TickBudget(max_ticks)
+
+    def source(feed: str) -> MarketSource:
+        made = make_source(resources.feeds[feed], resources, settings, clock, seed)
+        return WatchedSource(made, budget, lambda: on_end(feed) if on_end else None)
+
+    return source

@@ -1,0 +1,127 @@
+"""Market sources by the manifests' words."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+from alpha_panda.adapters.batching import cut
+from alpha_panda.adapters.replay import ReplayOptions, ReplaySource
+from alpha_panda.adapters.simulated import SimulatedOptions, SimulatedSource
+from alpha_panda.contracts.enums import FeedMode
+from alpha_panda.contracts.instruments import Instrument
+from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.resources import MarketFeed
+from alpha_panda.ports import Clock, MarketSource, SourceBatch
+from alpha_panda.runtime.settings import Settings
+
+MS_NS = 1_000_000
+
+
+def make_source(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock, seed: int | None) -> MarketSource:
+    """Return the feed's source; `seed` replaces that of a simulated one."""
+    replay = feed.spec.source.replay
+    return _simulated(feed, settings, clock, seed) if replay is None else _replay(feed, resources, settings, clock)
+
+
+def first_ts(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> int:
+    """Return when the first row of a feed on virtual time becomes known; SourceError if it can't be read."""
+    if feed.spec.source.replay is None:
+        return SimulatedOptions().start_ts
+    return _replay(feed, resources, settings, clock).inspect(tuple(feed.instruments)).first_ts
+
+
+def check_source(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> None:
+    """Raise SourceError if the feed's files can't be read: before anything starts."""
+    if feed.spec.source.replay is not None:
+        first_ts(feed, resources, settings, clock)
+
+
+def _replay(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> ReplaySource:
+    spec = feed.spec.source.replay
+    assert spec is not None
+    columns = {role: name for role, name in spec.columns.model_dump(by_alias=False).items() if name is not None}
+    options = ReplayOptions(
+        path=spec.path,
+        base=resources.directory_of(feed),
+        speed=spec.speed,
+        strict=spec.strict,
+        timezone=spec.timezone,
+        columns=columns,
+        timestamp_unit=spec.timestamp_unit,
+        symbol=spec.symbol,
+        format=spec.format,
+        delimiter=spec.delimiter,
+        bar_seconds=spec.bar_seconds,
+        bar_label=spec.bar_label,
+        batch_max_ticks=settings.feed_batch_max_ticks,
+        batch_max_delay_ns=settings.feed_batch_max_delay_ms * MS_NS,
+    )
+    return ReplaySource(options, clock)
+
+
+def _simulated(feed: MarketFeed, settings: Settings, clock: Clock, seed: int | None) -> SimulatedSource:
+    spec = feed.spec.source.simulated
+    assert spec is not None
+    options = SimulatedOptions(
+        seed=spec.seed if seed is None else seed,
+        ticks_per_second=spec.ticks_per_second,
+        volatility=spec.volatility,
+        drift=spec.drift,
+        speed=spec.speed,
+        batch_max_ticks=settings.feed_batch_max_ticks,
+        batch_max_delay_ns=settings.feed_batch_max_delay_ms * MS_NS,
+    )
+    return SimulatedSource(options, clock)
+
+
+class TickBudget:
+    """How many ticks a run may still see, over all its feeds; None: any."""
+
+    def __init__(self, ticks: int | None) -> None:
+        self._left = ticks
+
+    @property
+    def spent(self) -> bool:
+        """Whether no tick is left."""
+        return self._left is not None and self._left <= 0
+
+    def take(self, wanted: int) -> int:
+        """Return how many of `wanted` ticks are granted."""
+        if self._left is None:
+            return wanted
+        granted = min(wanted, self._left)
+        self._left -= granted
+        return granted
+
+
+class WatchedSource:
+    """A source that ends with the run's tick budget (`run --max-ticks`) and tells when it has ended."""
+
+    def __init__(self, source: MarketSource, budget: TickBudget, on_end: Callable[[], None]) -> None:
+        self._source = source
+        self._budget = budget
+        self._on_end = on_end
+
+    @property
+    def mode(self) -> FeedMode:
+        """As the source's."""
+        return self._source.mode
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the source or the budget has ended."""
+        return self._source.exhausted or self._budget.spent
+
+    async def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
+        """Yield the source's batches until the budget is spent."""
+        async for batch in self._source.batches(instruments):
+            taken = self._budget.take(len(batch.tokens))
+            yield batch if taken == len(batch.tokens) else _head(batch, taken)
+            if self._budget.spent:
+                break
+        self._on_end()
+
+
+def _head(batch: SourceBatch, rows: int) -> SourceBatch:
+    """Return the first rows of the batch, with its bad rows."""
+    head = cut(batch, 0, rows)
+    return replace(head, bad_rows=batch.bad_rows, source_ts=batch.source_ts and batch.source_ts[:rows])

@@ -1,0 +1,109 @@
+"""From documents to resources that hold by themselves and together, or to one error with every fault."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from alpha_panda.contracts.manifests.documents import Document
+from alpha_panda.contracts.manifests.faults import findings_of, listed, shown, suggestion
+from alpha_panda.contracts.manifests.references import check_references
+from alpha_panda.contracts.resources import API_VERSION, KINDS, Resource, Strategy
+from alpha_panda.contracts.resources.rules import peek
+from alpha_panda.errors import ManifestError, ManifestFault, StrategyLoadError
+
+ParametersModel = Callable[[Strategy, Path], type[BaseModel]]
+"""Finds the parameter model of a strategy whose manifest is in the folder; raises StrategyLoadError."""
+
+
+def check(
+    documents: Sequence[Document], faults: Sequence[ManifestFault], parameters_model: ParametersModel | None
+) -> list[tuple[Resource, Document]]:
+    """Return each document with its resource; `faults` are those of reading.
+
+    Raises:
+        ManifestError: with all faults, in the order of files and lines.
+
+    """
+    found = list(faults)
+    pairs: list[tuple[Resource, Document]] = []
+    for document in documents:
+        resource = _validated(document, found)
+        if parameters_model is not None:
+            found.extend(_parameter_faults(document, resource, parameters_model))
+        if resource is not None:
+            pairs.append((resource, document))
+    found.extend(check_references(documents))
+    if found:
+        raise ManifestError(_in_order(found, documents))
+    return pairs
+
+
+def _in_order(faults: Sequence[ManifestFault], documents: Sequence[Document]) -> list[ManifestFault]:
+    """Sort by file as read, document and line, each fault once."""
+    files = {file: rank for rank, file in enumerate(dict.fromkeys(item.file for item in documents))}
+    once = dict.fromkeys(faults)
+    return sorted(once, key=lambda item: (files.get(item.file, -1), item.document, item.line))
+
+
+def _validated(document: Document, faults: list[ManifestFault]) -> Resource | None:
+    """Return the document's resource, or None after adding its faults."""
+    kind, version = document.data.get("kind"), document.data.get("apiVersion")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    before = len(faults)
+    if model is None:
+        names = list(KINDS)
+        problem = "is missing" if kind is None else f"{shown(kind)} is not a kind{suggestion(kind, names)}"
+        faults.append(document.fault(("kind",), problem, listed(names)))
+    if version != API_VERSION:
+        problem = (
+            "is missing"
+            if version is None
+            else f"{shown(version)} is unknown{suggestion(version, [API_VERSION])}"
+        )
+        faults.append(document.fault(("apiVersion",), problem, API_VERSION))
+    if model is None:
+        return None
+    try:
+        resource = model.model_validate(
+            {**document.data, "apiVersion": API_VERSION}, by_alias=True, by_name=False
+        )
+    except ValidationError as error:
+        faults.extend(document.fault(*finding) for finding in findings_of(error, model))
+        return None
+    return resource if len(faults) == before else None
+
+
+def _parameter_faults(
+    document: Document, resource: Resource | None, parameters_model: ParametersModel
+) -> Iterator[ManifestFault]:
+    """Yield what the strategy's own model refuses, even when something else is wrong with the manifest."""
+    strategy = resource if isinstance(resource, Strategy) else _stand_in(document)
+    if strategy is None:
+        return
+    try:
+        model = parameters_model(strategy, document.directory)
+    except StrategyLoadError as error:
+        yield document.fault(("spec", strategy.class_field), str(error))
+        return
+    try:
+        model.model_validate(dict(strategy.spec.parameters))
+    except ValidationError as error:
+        for finding in findings_of(error, model):
+            yield document.fault(("spec", "parameters", *finding.location), finding.problem, finding.allowed)
+
+
+def _stand_in(document: Document) -> Strategy | None:
+    """Return a strategy with this document's class and parameters only, if those can be read."""
+    if document.data.get("kind") != "Strategy":
+        return None
+    spec = document.data.get("spec")
+    kept = {name: peek(spec, name) for name in ("type", "class", "code", "parameters")}
+    given = {name: value for name, value in kept.items() if value is not None}
+    rest = {"marketFeed": "x", "instruments": ["X:X"], "accounts": ["x"]}
+    try:
+        return Strategy.model_validate(
+            {"metadata": {"name": "x"}, "spec": {**rest, **given}}, by_alias=True, by_name=False
+        )
+    except ValidationError:
+        return None

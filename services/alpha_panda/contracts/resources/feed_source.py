@@ -1,0 +1,116 @@
+"""Where a feed's prices come from: a simulation or a file."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alpha_panda.contracts.enums import FeedMode
+from alpha_panda.contracts.resources.common import ManifestModel, RuledModel
+from alpha_panda.contracts.resources.fields import Flag, Number, Seed, Symbol
+from alpha_panda.contracts.resources.rules import Finding, exactly_one, peek
+
+Speed = Annotated[Number, Field(ge=0, le=1_000_000)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class SimulatedSource(ManifestModel):
+    """Prices made by a seeded random walk: each instrument starts at its `referencePrice`."""
+
+    seed: Seed = Field(0, description="The same seed gives the same prices. `run --seed` overrides it.")
+    ticks_per_second: Annotated[Number, Field(gt=0, le=1_000_000)] = Field(
+        10.0, description="Ticks in a second of feed time, over all instruments together."
+    )
+    volatility: Annotated[Number, Field(ge=0, le=10)] = Field(
+        0.3, description="Annualised standard deviation of returns; 0.3 is 30 %."
+    )
+    drift: Annotated[Number, Field(ge=-10, le=10)] = Field(
+        0.0, description="Annualised mean return; 0.05 is 5 %."
+    )
+    speed: Speed = Field(
+        1.0,
+        description="1: as fast as the wall clock; 10: ten times faster; 0: as fast as possible, virtual clock.",
+    )
+
+
+class ReplayColumns(ManifestModel):
+    """Names of a file's columns where they can't be detected."""
+
+    timestamp: ColumnName | None = Field(None, description="Column of the time of the trade, quote or bar.")
+    symbol: ColumnName | None = Field(None, description="Column of the instrument's symbol.")
+    token: ColumnName | None = Field(None, description="Column of the instrument's token.")
+    last_price: ColumnName | None = Field(None, description="Column of the price traded.")
+    time: ColumnName | None = Field(
+        None, description="Column of the time of day, where the date is in another."
+    )
+    volume: ColumnName | None = Field(None, description="Column of the quantity traded.")
+    bid: ColumnName | None = Field(None, description="Column of the best bid.")
+    ask: ColumnName | None = Field(None, description="Column of the best ask.")
+    open: ColumnName | None = Field(None, description="Column of a bar's first price.")
+    high: ColumnName | None = Field(None, description="Column of a bar's highest price.")
+    low: ColumnName | None = Field(None, description="Column of a bar's lowest price.")
+    close: ColumnName | None = Field(None, description="Column of a bar's last price.")
+
+
+class ReplaySource(RuledModel):
+    """Prices read from a file of ticks, quotes or bars."""
+
+    path: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        description="A file relative to the manifest, a pattern of several (ticks/2024-*.csv.gz), or "
+        "`package:NAME/FILE` inside an installed Python package."
+    )
+    speed: Speed = Field(
+        0.0, description="0: as fast as possible, virtual clock; 1: as recorded; 10: ten times faster."
+    )
+    strict: Flag = Field(False, description="Stop at the first bad row instead of counting it.")
+    timezone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        "UTC", description="IANA time zone of time stamps that name none, e.g. America/Chicago."
+    )
+    columns: ReplayColumns = Field(
+        default_factory=ReplayColumns, description="Column names; those left out are detected."
+    )
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
+        "auto", description="Unit of numeric time stamps (since 1970 UTC); auto: by their size."
+    )
+    symbol: Symbol | None = Field(
+        None, description="The instrument of all rows, for a file without a symbol or token column."
+    )
+    format: Literal["auto", "csv", "parquet"] = Field("auto", description="Format; auto: by the file's name.")
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+        None, description="Character between CSV columns; detected when left out."
+    )
+    bar_seconds: Annotated[Number, Field(gt=0, le=31_536_000)] | None = Field(
+        None, description="Length of a bar, for a file of bars."
+    )
+    bar_label: Literal["start", "end"] = Field(
+        "end", description="Whether a bar's time stamp is its start or its end. start needs barSeconds."
+    )
+
+    @classmethod
+    def rules(cls, raw: object) -> Iterator[Finding]:
+        """Yield a finding for bars named by their start whose length is not said."""
+        if peek(raw, "bar_label") == "start" and peek(raw, "bar_seconds") is None:
+            yield Finding(("barSeconds",), "is missing", "the length of a bar, because barLabel is start")
+
+
+class FeedSource(RuledModel):
+    """Where the prices come from: exactly one."""
+
+    simulated: SimulatedSource | None = Field(None, description="A seeded random walk.")
+    replay: ReplaySource | None = Field(None, description="A file of recorded prices.")
+
+    @classmethod
+    def rules(cls, raw: object) -> Iterator[Finding]:
+        """Yield a finding unless there is exactly one source."""
+        return exactly_one(raw, "source", ("simulated", "replay"))
+
+    @property
+    def mode(self) -> FeedMode:
+        """What a price of this source is marked with."""
+        return FeedMode.REPLAY if self.replay else FeedMode.SIMULATED
+
+    @property
+    def speed(self) -> float:
+        """Feed seconds in a wall-clock second; 0: as fast as possible on a virtual clock."""
+        chosen = self.replay or self.simulated
+        return chosen.speed if chosen else 1.0

@@ -1,0 +1,66 @@
+"""Decimal arithmetic that loses nothing, and one spelling for each value.
+
+Python's default context rounds each result to 28 digits without a word. Money is added, subtracted and multiplied
+under `EXACT`, which raises `decimal.Inexact` rather than round. `bounded` numbers have at most 31 digits before
+and 40 after the point: a product of two has at most 142 digits, a sum of 10^50 of such products still fits into
+the 200 digits of the contexts, so nothing that came in through `bounded` can raise.
+"""
+
+from contextlib import AbstractContextManager
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+from typing import Final
+
+PRECISION: Final = 200
+MAX_EXPONENT: Final = 30
+MIN_EXPONENT: Final = -40
+DISPLAY_STEP: Final = Decimal("1E-10")
+"""Ten places: what a quotient (an average, a share of a cost) is rounded to."""
+
+_UNIT: Final = Decimal(1)
+_ERRORS: Final = [InvalidOperation, DivisionByZero, Overflow]
+_EXACT: Final = Context(prec=PRECISION, rounding=ROUND_HALF_EVEN, traps=[*_ERRORS, Inexact])
+_WIDE: Final = Context(prec=PRECISION, rounding=ROUND_HALF_EVEN, traps=_ERRORS)
+
+
+def exact() -> AbstractContextManager[Context]:
+    """Return a context for sums and products: a result that does not fit raises `decimal.Inexact`."""
+    return localcontext(_EXACT)
+
+
+def wide() -> AbstractContextManager[Context]:
+    """Return a context of the same width in which a quotient may be rounded."""
+    return localcontext(_WIDE)
+
+
+def bounded(number: Decimal) -> bool:
+    """Whether the number is finite and of a size and fineness that the contexts hold."""
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int):
+        return False
+    return exponent >= MIN_EXPONENT and number.adjusted() <= MAX_EXPONENT
+
+
+def tidy(number: Decimal) -> Decimal:
+    """Return the same value in its one spelling: no trailing zeros, no exponent, no negative zero."""
+    if not number:
+        return Decimal(0)
+    plain = _WIDE.normalize(number)
+    is_whole = plain == _WIDE.to_integral_value(plain)
+    return plain.quantize(_UNIT, context=_WIDE) if is_whole else plain
+
+
+def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Return amount*part/whole, rounded to ten places; all of `amount` where part is the whole."""
+    if part == whole:
+        return amount
+    product = _EXACT.multiply(amount, part)
+    return tidy(_WIDE.divide(product, whole).quantize(DISPLAY_STEP, context=_WIDE))

@@ -1,0 +1,111 @@
+"""What the events of one order amount to, in whatever order and however often they come.
+
+The fold is a maximum, so order and repetition can't matter. Values (quantity, average price, fees) are those of
+the event that is greatest by (correction revision, filled quantity, fees, price): a correction beats all that is
+not one, a later correction beats an earlier one, and without corrections the greatest filled quantity counts. The
+rank is a maximum of its own. Who has corrected an order marks every later event of it as a correction as well.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from alpha_panda.contracts.enums import OrderStatus
+from alpha_panda.contracts.events import ZERO, OrderUpdate
+from alpha_panda.contracts.stored import OrderFold, order_id_of
+from alpha_panda.domain.exact import bounded, exact, tidy
+from alpha_panda.errors import RecordError
+
+_REFUSED: Final = (OrderStatus.FAILED, OrderStatus.LOST)
+_SEEN_BY_BROKER: Final = (
+    OrderStatus.PLACED,
+    OrderStatus.PARTIALLY_FILLED,
+    OrderStatus.FILLED,
+    OrderStatus.CANCELLED,
+)
+_NO_CORRECTION: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FoldStep:
+    """The fold after an event and what it adds to the books; deltas are negative where a correction lowers.
+
+    `contradiction`: with this event, and not before, the order both reached the broker and was refused or lost.
+    Latch the account before the fold is stored, so that a crash between the two repeats the step.
+    """
+
+    fold: OrderFold
+    quantity_delta: Decimal
+    amount_delta: Decimal
+    fees_delta: Decimal
+    contradiction: bool
+
+
+def fold_order(fold: OrderFold, update: OrderUpdate, *, rejected: bool = False) -> FoldStep:
+    """Add an event to the fold of its order. `rejected`: risk's stored decision on the id is REJECTED.
+
+    Amounts are average price times filled quantity, exactly, and don't know the side: never negative in sum.
+
+    Raises:
+        RecordError: a quantity, price or fee is no usable number, or something filled at no price.
+
+    """
+    _check(update)
+    with exact():
+        new = _merge(fold, update)
+        return FoldStep(
+            fold=new,
+            quantity_delta=tidy(new.filled_quantity - fold.filled_quantity),
+            amount_delta=tidy(amount(new) - amount(fold)),
+            fees_delta=tidy(new.fees - fold.fees),
+            contradiction=contradictory(new, rejected=rejected)
+            and not contradictory(fold, rejected=rejected),
+        )
+
+
+def amount(fold: OrderFold) -> Decimal:
+    """Return the money that the filled quantity cost or brought, before fees."""
+    with exact():
+        return fold.average_price * fold.filled_quantity
+
+
+def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
+    """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost."""
+    reached = fold.filled_quantity > 0 or any(status in _SEEN_BY_BROKER for status in fold.statuses)
+    refused = rejected or any(status in _REFUSED for status in fold.statuses)
+    return reached and refused
+
+
+def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
+    revision = update.revision if update.correction else _NO_CORRECTION
+    known = (fold.correction_revision, fold.filled_quantity, fold.fees, fold.average_price)
+    told = (revision, update.filled_quantity, update.fees, _price(update))
+    correction, filled, fees, price = max(known, told)
+    return OrderFold(
+        filled_quantity=tidy(filled),
+        average_price=tidy(price),
+        fees=tidy(fees),
+        rank=max(fold.rank, int(update.status.rank)),
+        statuses=_with(fold.statuses, update.status),
+        correction_revision=correction,
+    )
+
+
+def _price(update: OrderUpdate) -> Decimal:
+    """Return the average price; what filled nothing has none, whatever it says."""
+    return update.price if update.filled_quantity and update.price is not None else ZERO
+
+
+def _with(statuses: tuple[OrderStatus, ...], status: OrderStatus) -> tuple[OrderStatus, ...]:
+    """Return the set with the status in it, sorted, so that it is the same whatever came first."""
+    return statuses if status in statuses else tuple(sorted((*statuses, status)))
+
+
+def _check(update: OrderUpdate) -> None:
+    numbers = (update.filled_quantity, update.fees, update.price or ZERO)
+    if not all(bounded(number) for number in numbers) or update.filled_quantity < 0:
+        raise RecordError(f"order {order_id_of(update)}: quantity, price and fees must be numbers: {numbers}")
+    if update.filled_quantity and update.price is None:
+        raise RecordError(
+            f"order {order_id_of(update)}: {update.filled_quantity} filled, but the event has no price"
+        )

@@ -1,0 +1,82 @@
+"""Journal entries to order events: engine and order-tracker make them by the same pure function.
+
+The same revision of an entry always gives the same event, to the byte: re-emitting is harmless.
+"""
+
+from typing import Final
+
+from alpha_panda.contracts.enums import EntryState, EventType
+from alpha_panda.contracts.events import VERSION, Envelope, OrderUpdate
+from alpha_panda.contracts.stored import JournalEntry
+from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.domain.ids import event_id
+
+_TYPES: Final = {
+    EntryState.PLACED: EventType.ORDER_PLACED,
+    EntryState.PARTIALLY_FILLED: EventType.ORDER_FILLED,
+    EntryState.FILLED: EventType.ORDER_FILLED,
+    EntryState.CANCELLED: EventType.ORDER_CANCELLED,
+    EntryState.FAILED: EventType.ORDER_FAILED,
+    EntryState.LOST: EventType.ORDER_FAILED,
+}
+
+
+def order_event(entry: JournalEntry, account: str, source: str) -> Envelope:
+    """Return the event of the entry's present state; ValueError while the entry is in doubt."""
+    if entry.state.in_doubt:
+        raise ValueError(f"order {entry.signal_id} is {entry.state}: there is nothing to tell yet")
+    event_type = EventType.ORDER_UPDATED if entry.late else _TYPES[entry.state]
+    return Envelope(
+        id=event_id(entry.signal_id, event_type, entry.revision),
+        type=event_type,
+        version=VERSION,
+        ts=entry.updated_at,
+        source=source,
+        account=account,
+        key=entry.signal.key,
+        correlation_id=entry.correlation_id,
+        causation_id=entry.causation_id,
+        data=order_update(entry),
+    )
+
+
+def order_update(entry: JournalEntry) -> OrderUpdate:
+    """Return the payload: quantities, price and fees are cumulative."""
+    signal, status = entry.signal, entry.state.order_status
+    return OrderUpdate(
+        signal_id=signal.signal_id,
+        order_id=entry.tag,
+        strategy_id=signal.strategy_id,
+        instrument_token=signal.instrument_token,
+        symbol=signal.symbol,
+        side=signal.side,
+        order_type=signal.order_type,
+        quantity=signal.quantity,
+        validity=signal.validity,
+        status=status,
+        rank=int(status.rank),
+        limit_price=signal.limit_price,
+        trigger_price=signal.trigger_price,
+        price=entry.average_price if entry.filled_quantity else None,
+        filled_quantity=entry.filled_quantity,
+        fees=entry.fees,
+        signal_class=entry.signal_class,
+        revision=entry.revision,
+        correction=entry.late,
+        broker_order_id=entry.broker_order_id,
+        quote_price=entry.quote_price,
+        quote_ts=entry.quote_ts,
+        code=entry.code,
+        message=entry.message,
+    )
+
+
+def order_topic(topics: TopicMap, event_type: EventType) -> str:
+    """Return the topic of an order event."""
+    return {
+        EventType.ORDER_PLACED: topics.orders_submitted,
+        EventType.ORDER_FILLED: topics.orders_filled,
+        EventType.ORDER_FAILED: topics.orders_failed,
+        EventType.ORDER_CANCELLED: topics.orders_cancelled,
+        EventType.ORDER_UPDATED: topics.orders_updated,
+    }[event_type]

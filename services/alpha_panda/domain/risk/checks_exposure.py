@@ -1,0 +1,100 @@
+"""Sizes: of the order, of the position, of what is open, of the whole book, of the cash. None binds reducing orders.
+
+All are taken on confirmed positions plus every open order of the order's side (or less it): nothing that is open
+is netted against anything else that is open, so no subset of fills can break a limit.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import Side, SignalClass
+from alpha_panda.domain.risk.case import Case, ScopeCase
+from alpha_panda.domain.risk.outcome import PASSED, Outcome, at_most, passed, refused
+
+_BASIS_POINTS: Final = Decimal(10_000)
+
+
+def max_order_quantity(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the quantity of this order."""
+    limit = scope.limits.max_order_quantity
+    return at_most(Code.MAX_ORDER_QUANTITY, f"{scope.label}: quantity", case.signal.quantity, limit)
+
+
+def max_order_value(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the value of this order at its reference price."""
+    return at_most(Code.MAX_ORDER_VALUE, f"{scope.label}: value", case.value, scope.limits.max_order_value)
+
+
+def opposite_reduction(case: Case) -> Outcome:
+    """Check that no reducing order of this side is open: an increasing one beside it could carry it across zero."""
+    side = case.signal.side
+    for order in case.own_orders:
+        if order.side is side and order.signal_class is SignalClass.REDUCING and order.open_quantity > 0:
+            message = f"reducing {side} order {order.signal_id} is still open for {order.open_quantity}"
+            return refused(Code.OPPOSITE_REDUCTION_OPEN, message, order.open_quantity, 0)
+    return PASSED
+
+
+def max_position(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the position if all that is open on this side fills; the other direction is not this order's doing."""
+    side = case.signal.side
+    worst = side.sign * scope.worst_quantity(side, case.signal.quantity)
+    what = f"{scope.label}: position with open {side} orders"
+    return at_most(Code.MAX_POSITION, what, worst, scope.limits.max_position)
+
+
+def short(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Check that nothing is sold that is not held, where going short is not allowed."""
+    allowed = scope.limits.allow_short and case.facts.account.limits.allow_short
+    if allowed or case.signal.side is Side.BUY:
+        return None
+    worst = scope.worst_quantity(Side.SELL, case.signal.quantity)
+    if worst >= 0:
+        return passed(worst, 0)
+    message = f"{scope.label}: the position with open SELL orders would be {worst}"
+    return refused(Code.SHORT_NOT_ALLOWED, message, worst, 0)
+
+
+def max_open_orders(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the count of open orders with this one."""
+    del case
+    what = f"{scope.label}: open orders"
+    return at_most(Code.MAX_OPEN_ORDERS, what, len(scope.orders) + 1, scope.limits.max_open_orders)
+
+
+def max_open_order_value(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the value of all open orders, both sides added, with this one."""
+    limit = scope.limits.max_open_order_value
+    if limit is None:
+        return None
+    what = f"{scope.label}: value of open orders"
+    return at_most(Code.MAX_OPEN_ORDER_VALUE, what, scope.open_value + case.value, limit)
+
+
+def max_gross_exposure(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the sum over instruments of the greatest absolute exposure that open orders may lead to."""
+    limit = scope.limits.max_gross_exposure
+    if limit is None:
+        return None
+    worst = scope.worst_gross(case.signal.side, case.value, case.marks)
+    return at_most(Code.MAX_GROSS_EXPOSURE, f"{scope.label}: gross exposure", worst, limit)
+
+
+def max_net_exposure(case: Case, scope: ScopeCase) -> Outcome | None:
+    """Limit the net exposure in this order's direction, if all that is open on its side fills."""
+    limit = scope.limits.max_net_exposure
+    if limit is None:
+        return None
+    worst = case.signal.side.sign * scope.worst_net(case.signal.side, case.value, case.marks)
+    return at_most(Code.MAX_NET_EXPOSURE, f"{scope.label}: net exposure", worst, limit)
+
+
+def funds(case: Case) -> Outcome | None:
+    """Check that cash covers this BUY and every open one, each with the allowance for slippage and fees."""
+    if case.signal.side is Side.SELL:
+        return None
+    value = sum((order.value for order in case.facts.open_orders if order.side is Side.BUY), case.value)
+    limits = case.facts.account.limits
+    needed = value * (_BASIS_POINTS + limits.cost_allowance_bps) / _BASIS_POINTS
+    return at_most(Code.INSUFFICIENT_FUNDS, "what open BUY orders may spend", needed, case.facts.cash)

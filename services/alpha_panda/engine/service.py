@@ -1,0 +1,216 @@
+"""The engine service: any number a BrokerAccount, one consumer group. Validated signals → the broker, once each.
+
+The order of effects is the promise (DESIGN section 4): refusals and BEGIN are stored before anything is said or
+sent; GO permits one call before its deadline; the outcome is settled before its event; the event is acknowledged
+before the entry leaves `open`; the offset is committed last. Whatever dies in between, the order-tracker finishes.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from msgspec.structs import replace
+
+from alpha_panda.contracts.codec import encode_event
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import EntryState, EventType
+from alpha_panda.contracts.events import VERSION, CancelRequest, Envelope, Signal, ValidatedSignal
+from alpha_panda.contracts.scopes import scopes_of
+from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, PriceReading
+from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.domain.ids import event_id
+from alpha_panda.domain.order_events import order_event, order_topic, order_update
+from alpha_panda.errors import RecordError, UnknownOutcomeError
+from alpha_panda.ports import BeginRequest, Outgoing, Record, Subscription
+from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.records import event_of
+from alpha_panda.runtime.registry import ServiceDefinition
+from alpha_panda.runtime.service import StreamService
+
+from .presend import PreSend
+from .router import ExecutionRouter, is_cancel, validated
+
+log = structlog.get_logger()
+
+SECOND_NS = 1_000_000_000
+SOURCE = "engine"
+
+
+class Engine:
+    """Executes one account's validated signals, one after the other."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        account = context.resources.accounts[context.resource]
+        self._account = context.resource
+        self._feed = account.spec.market_feed
+        self._limits = account.spec.risk
+        self._ports = context.ports
+        self._clock = context.ports.clock
+        self._instance = context.instance
+        self._send_within = int(context.settings.send_within_seconds * SECOND_NS)
+        self._topics = TopicMap(context.resource, context.settings.topic_prefix)
+        self._journal = context.ports.journal(context.resource)
+        self._router = ExecutionRouter(context.ports.traders)
+        self._presend = PreSend(context)
+        self._orders: dict[EntryState, int] = {}
+        self.service: StreamService
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Execute the records in order; the same record again does nothing (BEGIN answers DUP)."""
+        for record in records:
+            event = event_of(record)
+            decision = validated(event)
+            if is_cancel(decision):
+                await self._cancel(event, decision)
+            else:
+                await self._execute(event, decision)
+            self.service.record_processed(1, event.ts)
+
+    async def dead_letter(self, record: Record, code: Code, message: str) -> None:
+        """End a validated signal that can't be processed as ORDER_FAILED too: never only in a DLQ."""
+        try:
+            event = event_of(record)
+            decision = validated(event)
+        except RecordError:
+            return  # nothing in it names a signal: the DLQ record is all there is to tell
+        if isinstance(decision.original_signal, Signal):
+            request = self._request(event, decision, None)
+            await self._tell_refusal(await self._journal.refuse(request, code, message))
+
+    def details(self) -> Mapping[str, str | int | float | bool | None]:
+        """Figures for get_status: orders by the state they came to."""
+        return {f"orders_{state.value.lower()}": count for state, count in sorted(self._orders.items())}
+
+    # ------------------------------------------------------------------------------------------- orders
+
+    async def _execute(self, event: Envelope, decision: ValidatedSignal) -> None:
+        signal = decision.original_signal
+        assert isinstance(signal, Signal)
+        reading = await self._ports.prices.read(self._feed, signal.instrument_token)
+        request = self._request(event, decision, reading)
+        fault = self._presend.fault(signal, decision, reading, self._clock.now())
+        if fault is not None and fault.code is not None:
+            await self._tell_refusal(await self._journal.refuse(request, fault.code, fault.message))
+            return
+        deadline = self._clock.monotonic() + self._send_within  # read before BEGIN: never later than the store's
+        try:
+            verdict = await self._journal.begin(request)
+        except UnknownOutcomeError:
+            log.warning("begin_unanswered", signal_id=signal.signal_id, correlation_id=event.correlation_id)
+            return  # counts as DUP: if it was written, the order-tracker resolves it
+        if not verdict.go:
+            await self._tell_refusal(verdict)
+            return
+        outcome = await self._router.place(self._account, verdict.entry, reading, deadline)
+        try:
+            entry = await self._journal.settle(signal.signal_id, request.attempt, outcome, verdict.entry)
+        except UnknownOutcomeError:
+            log.warning("settle_unanswered", signal_id=signal.signal_id, correlation_id=event.correlation_id)
+            return  # settled or not, the order-tracker finds out: the broker is not asked twice
+        await self._tell(entry)
+
+    def _request(self, event: Envelope, decision: ValidatedSignal, reading: PriceReading | None) -> BeginRequest:
+        signal = decision.original_signal
+        assert isinstance(signal, Signal)
+        quote = reading.quote if reading is not None else None
+        return BeginRequest(
+            signal=signal,
+            payload_hash=decision.payload_hash,
+            journal_epoch=decision.journal_epoch,
+            attempt=self._ports.ids.new_id(),
+            send_within=self._send_within,
+            scopes=scopes_of(self._account, signal.strategy_id),
+            orders_per_second=self._limits.max_orders_per_second,
+            correlation_id=event.correlation_id,
+            causation_id=event.id,
+            quote_price=None if quote is None else self._presend.price(signal, quote),
+            quote_ts=None if quote is None else quote.ts,
+        )
+
+    async def _tell_refusal(self, verdict: BeginVerdict) -> None:
+        """Tell a refusal that was stored just now. DUP is somebody else's to tell; UNKNOWN the tracker's."""
+        if verdict.fresh and not verdict.entry.state.in_doubt:
+            await self._tell(verdict.entry)
+
+    async def _tell(self, entry: JournalEntry) -> None:
+        """Produce the event of the entry's present state, then let the entry leave `open`."""
+        self._orders[entry.state] = self._orders.get(entry.state, 0) + 1
+        if entry.state.in_doubt:
+            return
+        event = order_event(entry, self._account, f"{SOURCE}/{self._account}")
+        await self._send(event)
+        await self._journal.acknowledge(entry.signal_id, entry.revision)
+
+    async def _send(self, event: Envelope) -> None:
+        topic = order_topic(self._topics, event.type)
+        await self.service.producer.send([Outgoing(topic, encode_event(event), key=event.key)])
+
+    # ---------------------------------------------------------------------------------------- cancelling
+
+    async def _cancel(self, event: Envelope, decision: ValidatedSignal) -> None:
+        """Cancel a resting order. Never gated by trading state, price or rate."""
+        request = decision.original_signal
+        assert isinstance(request, CancelRequest)
+        entry = await self._journal.get(request.order_signal_id)
+        if entry is None:
+            log.info("cancel_of_an_unknown_order", signal_id=request.order_signal_id)
+            return
+        if not entry.state.resting:
+            code = Code.IN_DOUBT if entry.state.in_doubt else Code.ORDER_NOT_OPEN
+            await self._send(self._cannot_cancel(event, entry, code))
+            return
+        outcome = await self._router.cancel(self._account, entry)
+        changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
+        if changed is None:  # it moved on meanwhile, to its end at the last
+            await self._cancel(event, decision)
+            return
+        await self._tell(changed)
+
+    def _cannot_cancel(self, event: Envelope, entry: JournalEntry, code: Code) -> Envelope:
+        """ORDER_UPDATED that changes nothing but says why the order was not cancelled."""
+        message = f"order {entry.tag} is {entry.state}: it can't be cancelled"
+        update = order_update(entry) if not entry.state.in_doubt else None
+        if update is None:
+            update = order_update(replace(entry, state=EntryState.PLACED))
+            update = replace(update, rank=0)
+        return Envelope(
+            id=event_id(event.correlation_id, EventType.ORDER_UPDATED, 0),
+            type=EventType.ORDER_UPDATED,
+            version=VERSION,
+            ts=event.ts,
+            source=f"{SOURCE}/{self._account}",
+            account=self._account,
+            key=event.key,
+            correlation_id=event.correlation_id,
+            causation_id=event.id,
+            data=replace(update, code=code, message=message, correction=False),
+        )
+
+
+def build(context: ServiceContext) -> StreamService:
+    """Wire an engine of the account that the context names.
+
+    Waiting would let signals trade late, so while a dependency's breaker is open records go to the DLQ and end
+    as ORDER_FAILED with BREAKER_OPEN. The broker call itself is inside no breaker and no retry.
+    """
+    settings = context.settings
+    engine = Engine(context)
+    topics = TopicMap(context.resource, settings.topic_prefix)
+    engine.service = (
+        StreamServiceBuilder("engine", context)
+        .topics(topics.specs(settings.order_partitions))
+        .consume(
+            Subscription(
+                group=f"{settings.topic_prefix}{context.resource}.engine", topics=(topics.signals_validated,)
+            ),
+            engine.handle,
+            when_open=BreakerAction.DEAD_LETTER,
+            on_dead_letter=engine.dead_letter,
+        )
+        .details(engine.details)
+        .build()
+    )
+    return engine.service
+
+
+SERVICE = ServiceDefinition(name="engine", kind="BrokerAccount", build=build, replicas=2, start_order=30)

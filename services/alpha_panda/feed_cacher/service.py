@@ -1,0 +1,108 @@
+"""The feed-cacher service: N a MarketFeed, one consumer group. Ticks → price cache, coalesced by token."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from alpha_panda.contracts.events import Tick, TickBatch
+from alpha_panda.contracts.stored import PriceRange, Quote
+from alpha_panda.contracts.topics import TopicSpec, market_ticks
+from alpha_panda.errors import FencedError
+from alpha_panda.ports import Record, Subscription
+from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.records import ticks_of
+from alpha_panda.runtime.registry import ServiceDefinition
+from alpha_panda.runtime.service import StreamService
+
+log = structlog.get_logger()
+
+
+class FeedCacher:
+    """Coalesces what was fetched into one write a feed epoch, and one range a watched token and batch."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._feed = context.resource
+        self._prices = context.ports.prices
+        self.service: StreamService
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Write the newest quote of each token, the feed's heartbeat, and the ranges of watched tokens.
+
+        Writing the same records again changes nothing: the cache drops what is not newer.
+        """
+        batches = [ticks_of(record) for record in records]
+        watched = await self._prices.watched(self._feed)
+        for epoch in dict.fromkeys(batch.feed_epoch for batch in batches):
+            await self._write(epoch, [batch for batch in batches if batch.feed_epoch == epoch], watched)
+
+    async def _write(self, epoch: int, batches: Sequence[TickBatch], watched: frozenset[int]) -> None:
+        last: dict[int, Tick] = {}
+        for batch in batches:
+            for tick in batch.ticks:
+                last[tick.token] = tick
+        mode, heartbeat = batches[-1].mode, max(batch.ts for batch in batches)
+        quotes = {
+            token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq) for token, tick in last.items()
+        }
+        try:
+            await self._prices.write(self._feed, epoch, quotes, heartbeat)
+        except FencedError:
+            log.warning("ticks_of_an_older_feed_epoch_dropped", feed=self._feed, feed_epoch=epoch, ticks=len(last))
+            return
+        if watched and not watched.isdisjoint(last):
+            await self._prices.publish_ranges(self._feed, _ranges(batches, watched))
+        self.service.record_processed(sum(len(batch.ticks) for batch in batches), heartbeat)
+
+
+def _ranges(batches: Sequence[TickBatch], watched: frozenset[int]) -> list[PriceRange]:
+    """Return low, high and last of each watched token in each batch, in order."""
+    ranges = []
+    for batch in batches:
+        by_token: dict[int, list[Tick]] = {}
+        for tick in batch.ticks:
+            if tick.token in watched:
+                by_token.setdefault(tick.token, []).append(tick)
+        ranges += [_range(token, ticks, batch) for token, ticks in by_token.items()]
+    return ranges
+
+
+def _range(token: int, ticks: list[Tick], batch: TickBatch) -> PriceRange:
+    return PriceRange(
+        cursor=0,
+        token=token,
+        low=min(tick.last_price if tick.low is None else tick.low for tick in ticks),
+        high=max(tick.last_price if tick.high is None else tick.high for tick in ticks),
+        last=ticks[-1].last_price,
+        ts=ticks[-1].ts,
+        first_seq=ticks[0].seq,
+        last_seq=ticks[-1].seq,
+        mode=batch.mode,
+        first_ts=ticks[0].ts,
+    )
+
+
+def build(context: ServiceContext) -> StreamService:
+    """Wire a cacher of the feed that the context names.
+
+    While the cache is down consumption pauses: what waits is coalesced into one write when it is back, and
+    a tick in a dead letter queue would help nobody.
+    """
+    settings = context.settings
+    cacher = FeedCacher(context)
+    feed = context.resources.feeds[context.resource]
+    topic = market_ticks(context.resource, settings.topic_prefix)
+    cacher.service = (
+        StreamServiceBuilder("feed-cacher", context)
+        .topics([TopicSpec(topic, feed.spec.partitions)])
+        .consume(
+            Subscription(group=f"{settings.topic_prefix}{context.resource}.feed-cacher", topics=(topic,)),
+            cacher.handle,
+            when_open=BreakerAction.PAUSE,
+        )
+        .build()
+    )
+    return cacher.service
+
+
+SERVICE = ServiceDefinition(name="feed-cacher", kind="MarketFeed", build=build, start_order=40)

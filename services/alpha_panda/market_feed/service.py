@@ -1,0 +1,100 @@
+"""The market-feed service: one a MarketFeed, by lease. Source → numbered tick batches → `{feed}.market.ticks`."""
+
+from collections.abc import Mapping
+
+from alpha_panda.contracts.codec import encode_ticks
+from alpha_panda.contracts.events import Tick, TickBatch
+from alpha_panda.contracts.topics import TopicSpec, market_ticks
+from alpha_panda.errors import FencedError
+from alpha_panda.ports import Outgoing, Producer, SourceBatch
+from alpha_panda.runtime.builder import StreamServiceBuilder
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.registry import ServiceDefinition
+from alpha_panda.runtime.service import StreamService
+
+from .sequencer import Sequencer
+
+
+class MarketFeedService:
+    """Publishes what the source yields. The lease's epoch goes into every record: readers refuse an older one."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        feed = context.resources.feeds[context.resource]
+        self._name = context.resource
+        self._clock = context.ports.clock
+        self._source = context.ports.source(context.resource)
+        self._instruments = tuple(feed.instruments)
+        self._sequencer = Sequencer(self._instruments, feed.spec.partitions)
+        self.topic = TopicSpec(market_ticks(context.resource, context.settings.topic_prefix), feed.spec.partitions)
+        self._epoch = 0
+        self._proven_at: int | None = None
+        self._told_at: int | None = None
+        self._ticks = 0
+        self._bad_rows = 0
+        self.service: StreamService
+
+    async def lead(self, epoch: int) -> None:
+        """Take the epoch of the lease just acquired."""
+        self._epoch = epoch
+
+    async def pump(self, producer: Producer) -> None:
+        """Publish the source's batches until it ends."""
+        if not self._epoch:
+            raise FencedError(f"feed {self._name} has no lease; nothing was published")
+        async for batch in self._source.batches(self._instruments):
+            self._bad_rows += batch.bad_rows
+            self._proven_at = batch.ts[-1] if batch.ts else self._clock.now()
+            if batch.tokens:
+                await producer.send(self._records(batch))
+                self._ticks += len(batch.tokens)
+                self._told_at = self._proven_at
+                self.service.record_processed(len(batch.tokens), self._proven_at)
+
+    async def heartbeat(self) -> None:
+        """Tell every partition that the source lives, if it was proven since the last time.
+
+        On a virtual clock each row proves it, so that nothing else is needed.
+        """
+        proven = self._proven_at
+        if self._clock.virtual or proven is None or (self._told_at is not None and proven < self._told_at):
+            return
+        records = [self._record(partition, [], proven) for partition in range(self.topic.partitions)]
+        self._told_at = proven + 1
+        await self.service.producer.send(records)
+
+    def details(self) -> Mapping[str, str | int | float | bool | None]:
+        """Figures for get_status."""
+        return {
+            "ticks": self._ticks,
+            "bad_rows": self._bad_rows,
+            "feed_epoch": self._epoch,
+            "mode": self._source.mode.value,
+            "exhausted": self._source.exhausted,
+        }
+
+    def _records(self, batch: SourceBatch) -> list[Outgoing]:
+        ts = batch.ts[-1]
+        lanes = self._sequencer.lanes(batch)
+        return [self._record(partition, lane, ts) for partition, lane in enumerate(lanes) if lane]
+
+    def _record(self, partition: int, ticks: list[Tick], ts: int) -> Outgoing:
+        batch = TickBatch(self._name, self._source.mode, self._epoch, ts, ticks)
+        return Outgoing(self.topic.name, encode_ticks(batch), partition=partition)
+
+
+def build(context: ServiceContext) -> StreamService:
+    """Wire the service of the feed that the context names."""
+    feed = MarketFeedService(context)
+    feed.service = (
+        StreamServiceBuilder("market-feed", context)
+        .topics([feed.topic])
+        .with_lease(f"market-feed:{context.resource}", feed.lead)
+        .consume_with(feed.pump, "source")
+        .every(context.settings.heartbeat_seconds, feed.heartbeat, name="heartbeat")
+        .details(feed.details)
+        .build()
+    )
+    return feed.service
+
+
+SERVICE = ServiceDefinition(name="market-feed", kind="MarketFeed", build=build, start_order=90)

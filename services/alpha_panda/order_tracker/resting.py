@@ -1,0 +1,146 @@
+"""Resting paper orders: filled from the price ranges that feed-cachers publish, expired with their session."""
+
+import asyncio
+from collections.abc import Sequence
+
+from alpha_panda.contracts.enums import Validity
+from alpha_panda.contracts.instruments import InstrumentMaster
+from alpha_panda.contracts.stored import JournalEntry, Outcome, PriceRange, PriceReading
+from alpha_panda.domain import matching
+from alpha_panda.domain.matching import PaperTerms
+from alpha_panda.domain.sessions import SessionRules, SessionState
+from alpha_panda.ports import Clock, OrderJournal, PriceCache, Producer
+
+from .announcer import Announcer
+
+
+class RestingOrders:
+    """Watches the tokens of resting orders and matches each new range against them.
+
+    The fill and its journal entry are one script (compare-and-set on the revision): a second tracker, a cancel
+    or a redelivered range can't fill twice.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a paper venue consists of
+        self,
+        feed: str,
+        watcher: str,
+        instruments: InstrumentMaster,
+        terms: PaperTerms,
+        rules: SessionRules,
+        clock: Clock,
+        journal: OrderJournal,
+        prices: PriceCache,
+        announcer: Announcer,
+    ) -> None:
+        self._feed = feed
+        self._watcher = watcher
+        self._instruments = instruments
+        self._terms = terms
+        self._rules = rules
+        self._clock = clock
+        self._journal = journal
+        self._prices = prices
+        self._announcer = announcer
+        self._cursors: dict[int, int] = {}
+        self._changed = asyncio.Event()
+
+    async def refresh(self, producer: Producer) -> None:
+        """Watch the tokens that have resting orders now; a newly watched one is matched with its last quote."""
+        resting = await self._journal.resting()
+        tokens = dict.fromkeys(entry.signal.instrument_token for entry in resting)
+        if tokens.keys() == self._cursors.keys():
+            return
+        fresh = [token for token in tokens if token not in self._cursors]
+        await self._prices.watch(self._feed, self._watcher, tokens)
+        self._cursors = {token: self._cursors.get(token, 0) for token in tokens}
+        for token in fresh:
+            reading = await self._prices.read(self._feed, token)
+            await self._match(producer, _last_known(token, reading))
+        self._changed.set()
+
+    async def follow(self, producer: Producer) -> None:
+        """Match ranges as they come, until cancelled."""
+        while True:
+            self._changed.clear()
+            if not self._cursors:
+                await self._changed.wait()
+                continue
+            ranges = await self._next_ranges()
+            for price_range in ranges:
+                self._cursors[price_range.token] = price_range.cursor
+            await self._match(producer, ranges)
+            if ranges:
+                await self.refresh(producer)
+
+    async def _next_ranges(self) -> list[PriceRange]:
+        """Return the next ranges, or none as soon as the watched set changes."""
+        reading = asyncio.ensure_future(self._prices.ranges(self._feed, dict(self._cursors), None))
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((reading, changed), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else []
+        finally:
+            for task in (reading, changed):
+                task.cancel()
+            await asyncio.gather(reading, changed, return_exceptions=True)
+
+    async def _match(self, producer: Producer, ranges: Sequence[PriceRange]) -> None:
+        for price_range in ranges:
+            if self._rules.status(price_range.ts).state is not SessionState.OPEN:
+                continue
+            for entry in await self._journal.resting():
+                if entry.signal.instrument_token == price_range.token:
+                    await self._match_one(producer, entry, price_range)
+
+    async def _match_one(self, producer: Producer, entry: JournalEntry, price_range: PriceRange) -> None:
+        instrument = self._instruments.token(price_range.token)
+        seen = _since(entry, price_range)
+        outcome = None if seen is None else matching.match_resting(entry, instrument, seen, self._terms)
+        if outcome is not None:
+            await self.apply(producer, entry, outcome)
+
+    async def apply(self, producer: Producer, entry: JournalEntry, outcome: Outcome) -> bool:
+        """Change the entry if nobody else did meanwhile, and tell it; say whether."""
+        changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
+        if changed is not None:
+            await self._announcer.tell(producer, changed)
+        return changed is not None
+
+    async def expire(self, producer: Producer) -> None:
+        """End DAY orders whose session is over."""
+        now = self._clock.now()
+        for entry in await self._journal.resting():
+            if entry.signal.validity is Validity.DAY and self._rules.day_order_over(entry.created_at, now):
+                await self.apply(producer, entry, matching.expire(entry))
+
+
+def _since(entry: JournalEntry, price_range: PriceRange) -> PriceRange | None:
+    """Return what of the range happened after the order was sent.
+
+    A range that began before is worth its last price alone: its extremes may be from before the order rested.
+    """
+    if price_range.ts <= entry.created_at:
+        return None
+    if price_range.first_ts > entry.created_at:
+        return price_range
+    return PriceRange(
+        cursor=price_range.cursor,
+        token=price_range.token,
+        low=price_range.last,
+        high=price_range.last,
+        last=price_range.last,
+        ts=price_range.ts,
+        first_seq=price_range.last_seq,
+        last_seq=price_range.last_seq,
+        mode=price_range.mode,
+        first_ts=price_range.ts,
+    )
+
+
+def _last_known(token: int, reading: PriceReading) -> list[PriceRange]:
+    quote = reading.quote
+    if quote is None:
+        return []
+    price = quote.last_price
+    return [PriceRange(0, token, price, price, price, quote.ts, quote.seq, quote.seq, quote.mode, quote.ts)]

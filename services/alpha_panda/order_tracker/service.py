@@ -1,0 +1,140 @@
+"""The order-tracker service: one a BrokerAccount, by lease. See the package's docstring."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from msgspec.structs import replace
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.keys import tracker_lease
+from alpha_panda.contracts.stored import JournalEntry
+from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.errors import FencedError
+from alpha_panda.ports import Producer, Record, Subscription
+from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.registry import ServiceDefinition
+from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.venues import paper_terms, rules_of
+
+from .announcer import Announcer
+from .epochs import EpochKeeper
+from .resolver import Resolver
+from .resting import RestingOrders
+from .sweeper import to_cancel
+
+log = structlog.get_logger()
+
+SECOND_NS = 1_000_000_000
+
+
+class OrderTracker:
+    """Runs the tracker's duties in turn; each is safe to repeat and safe beside an engine."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        account = context.resources.accounts[context.resource]
+        feed = context.resources.feeds[account.spec.market_feed]
+        settings, ports = context.settings, context.ports
+        self._account = context.resource
+        self._ports = ports
+        self.topics = TopicMap(context.resource, settings.topic_prefix)
+        self._journal = ports.journal(context.resource)
+        self._trader = ports.traders.trader(context.resource)
+        lost_after = 0 if account.spec.paper is not None else int(settings.lost_after_seconds * SECOND_NS)
+        send_within = int(settings.send_within_seconds * SECOND_NS)
+        self._announcer = Announcer(context.resource, self.topics, self._journal)
+        self._resolver = Resolver(
+            context.resource, self._journal, self._trader, lost_after, settings.book_reads_for_lost
+        )
+        self._epochs = EpochKeeper(
+            context.resource,
+            self.topics,
+            ports.bus,
+            self._journal,
+            self._trader,
+            ports.clock,
+            send_within,
+            lost_after,
+            settings.fetch_max_records,
+        )
+        self.resting = RestingOrders(
+            account.spec.market_feed,
+            f"{settings.topic_prefix}{context.resource}",
+            feed.instruments,
+            paper_terms(account),
+            rules_of(feed, account),
+            ports.clock,
+            self._journal,
+            ports.prices,
+            self._announcer,
+        )
+        self._lease_epoch = 0
+        self._repeated = 0
+        self._resolved = 0
+        self.service: StreamService
+
+    async def lead(self, epoch: int) -> None:
+        """Take the epoch of the lease just acquired, and make the journal usable."""
+        self._lease_epoch = epoch
+        await self._epochs.ensure(epoch)
+
+    async def handle_placed(self, records: Sequence[Record]) -> None:
+        """An order came to rest (or a PLACED event was repeated): see what must be watched."""
+        await self.resting.refresh(self.service.producer)
+        self.service.record_processed(len(records), records[-1].timestamp)
+
+    async def look_after(self) -> None:
+        """Do every duty once: epoch, doubt, session's end, trading state, repeats, watched tokens."""
+        if not self._lease_epoch:
+            raise FencedError(f"the order-tracker of {self._account} has no lease")
+        producer = self.service.producer
+        await self._epochs.ensure(self._lease_epoch)
+        for entry in await self._resolver.resolve(self._lease_epoch):
+            self._resolved += 1
+            await self._announcer.tell(producer, entry)
+        await self.resting.expire(producer)
+        await self._sweep(producer)
+        self._repeated += await self._announcer.repeat(producer)
+        await self.resting.refresh(producer)
+
+    async def _sweep(self, producer: Producer) -> None:
+        for entry, reason in await to_cancel(self._account, await self._journal.resting(), self._ports.control):
+            await self._cancel(producer, entry, reason)
+
+    async def _cancel(self, producer: Producer, entry: JournalEntry, reason: str) -> None:
+        outcome = await self._trader.cancel(entry)
+        told = replace(outcome, code=Code.CANCELLED_BY_STATE, message=reason)
+        if await self.resting.apply(producer, entry, told):
+            log.info("resting_order_cancelled", account=self._account, signal_id=entry.signal_id, reason=reason)
+
+    def details(self) -> Mapping[str, str | int | float | bool | None]:
+        """Figures for get_status."""
+        return {"lease_epoch": self._lease_epoch, "repeated": self._repeated, "resolved": self._resolved}
+
+
+def build(context: ServiceContext) -> StreamService:
+    """Wire the order-tracker of the account that the context names.
+
+    With the journal's breaker open it waits: nothing can be followed without the journal, and nothing is lost.
+    """
+    settings = context.settings
+    tracker = OrderTracker(context)
+    group = f"{settings.topic_prefix}{context.resource}.order-tracker"
+    tracker.service = (
+        StreamServiceBuilder("order-tracker", context)
+        .topics(tracker.topics.specs(settings.order_partitions))
+        .with_lease(tracker_lease(context.resource), tracker.lead)
+        .consume(
+            Subscription(group=group, topics=(tracker.topics.orders_submitted,)),
+            tracker.handle_placed,
+            when_open=BreakerAction.PAUSE,
+        )
+        .consume_with(tracker.resting.follow, "resting")
+        .every(settings.tracker_interval_seconds, tracker.look_after, name="look-after")
+        .details(tracker.details)
+        .build()
+    )
+    return tracker.service
+
+
+SERVICE = ServiceDefinition(name="order-tracker", kind="BrokerAccount", build=build, start_order=10)

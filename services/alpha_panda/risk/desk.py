@@ -1,0 +1,260 @@
+"""The desk: gathers the facts on a signal, lets the gate rule, stores the decision, tells it, keeps the book."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import structlog
+
+from alpha_panda.contracts.codec import encode_event, payload_hash
+from alpha_panda.contracts.enums import EventType, TradingState, Verdict
+from alpha_panda.contracts.events import (
+    VERSION,
+    CancelRequest,
+    ControlChanged,
+    Envelope,
+    OrderUpdate,
+    PortfolioSnapshot,
+    RejectedSignal,
+    Signal,
+    ValidatedSignal,
+)
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
+from alpha_panda.contracts.stored import Decision, Latch, RiskClaim, RiskSnapshot
+from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.domain.ids import event_id
+from alpha_panda.domain.risk.losses import LatchRequest, loss_latches
+from alpha_panda.errors import PayloadMismatchError
+from alpha_panda.ports import DecisionStore, Outgoing, Producer
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.venues import rules_of
+
+from .facts import FactFinder
+from .ledger import ACCOUNT, Ledger
+
+log = structlog.get_logger()
+
+SOURCE = "risk"
+
+
+class Desk:
+    """Decides and keeps the book. Every method is called under the service's lock, one at a time."""
+
+    def __init__(self, context: ServiceContext, store: DecisionStore) -> None:
+        account = context.resources.accounts[context.resource]
+        feed = context.resources.feeds[account.spec.market_feed]
+        self._account = context.resource
+        self._topics = TopicMap(context.resource, context.settings.topic_prefix)
+        self._ports = context.ports
+        self._clock = context.ports.clock
+        self._journal = context.ports.journal(context.resource)
+        self._store = store
+        self._poll_seconds = context.settings.retry_transient_initial_seconds
+        self._rules = rules_of(feed, account)
+        self._ledger = Ledger(Decimal(account.spec.paper.cash) if account.spec.paper else Decimal(0))
+        self._facts = FactFinder(context, self._ledger, self._rules)
+        self._epoch = ""
+        self._published: PortfolioSnapshot | None = None
+        self._book_changed = False
+        self._decided = {Verdict.VALIDATED: 0, Verdict.REJECTED: 0}
+
+    def take_over(self, claim: RiskClaim) -> None:
+        """Begin where the last owner ended."""
+        self._epoch = claim.epoch
+        self._ledger.load(claim)
+        for decision in sorted(claim.decisions.values(), key=lambda item: (item.decided_at, item.signal_id)):
+            self._facts.note(decision)
+
+    def encode(self) -> bytes:
+        """Return the book for the snapshot."""
+        return self._ledger.encode()
+
+    async def save(self, snapshot: RiskSnapshot) -> None:
+        """Store the snapshot and the folds that changed, fenced by our epoch."""
+        await self._store.save(self._epoch, snapshot, self._ledger.changed_folds)
+        self._ledger.changed_folds = {}
+
+    def figures(self) -> Mapping[str, str | int | float | bool | None]:
+        """Return figures for get_status."""
+        book = self._published
+        return {
+            "validated": self._decided[Verdict.VALIDATED],
+            "rejected": self._decided[Verdict.REJECTED],
+            "open_orders": len(self._ledger.open_orders()),
+            "equity": None if book is None else str(book.equity),
+        }
+
+    # ---------------------------------------------------------------------------------------- decisions
+
+    async def on_signal(self, event: Envelope, signal: Signal | CancelRequest, producer: Producer) -> None:
+        """Decide on a signal once; one that is known has its stored decision re-emitted.
+
+        Raises:
+            PayloadMismatchError: the id is known with another content.
+
+        """
+        digest = payload_hash(signal)
+        known = self._ledger.decisions.get(signal.signal_id)
+        if known is not None:
+            if known.payload_hash != digest:
+                raise PayloadMismatchError(f"signal {signal.signal_id} came back with another content")
+            await self._tell(known, producer)
+            return
+        journal_epoch = await self._valid_epoch()
+        if await self._journal.known(signal.signal_id):
+            # Its decision was lost with the store; the journal's word, rebuilt from Kafka, stands.
+            log.warning("signal_known_to_the_journal_dropped", account=self._account, signal_id=signal.signal_id)
+            return
+        decision, latches = await self._facts.rule(event, signal, digest, self._epoch, journal_epoch)
+        await self._latch(latches, producer)
+        stored = await self._store.record(self._epoch, decision)
+        self._ledger.add(stored)
+        self._facts.note(stored)
+        self._decided[stored.verdict] += 1
+        await self._tell(stored, producer)
+
+    async def _valid_epoch(self) -> str:
+        """Wait until the journal vouches for what was sent: without that nothing is decided."""
+        while (epoch := await self._journal.epoch()) is None:
+            log.info("waiting_for_the_journal_epoch", account=self._account)
+            await self._clock.sleep(self._poll_seconds)
+        return epoch
+
+    async def re_emit_closing(self, producer: Producer) -> None:
+        """Tell our own closing decisions again that have not ended: no strategy would."""
+        for decision in tuple(self._ledger.closing_decisions()):
+            await self._tell(decision, producer)
+
+    async def _tell(self, decision: Decision, producer: Producer) -> None:
+        """Produce the decision's event: the same decision always gives the same bytes."""
+        signal = decision.signal
+        if decision.verdict is Verdict.VALIDATED:
+            topic, event_type = self._topics.signals_validated, EventType.VALIDATED_SIGNAL
+        else:
+            topic, event_type = self._topics.signals_rejected, EventType.REJECTED_SIGNAL
+        event = Envelope(
+            id=event_id(signal.signal_id, event_type, 0),
+            type=event_type,
+            version=VERSION,
+            ts=decision.decided_at,
+            source=f"{SOURCE}/{self._account}",
+            account=self._account,
+            key=signal.key,
+            correlation_id=decision.correlation_id,
+            causation_id=decision.causation_id,
+            data=_validated(decision) if decision.verdict is Verdict.VALIDATED else _rejected(decision),
+        )
+        await producer.send([Outgoing(topic, encode_event(event), key=signal.key)])
+
+    # -------------------------------------------------------------------------------------------- fills
+
+    async def on_order(self, event: Envelope, update: OrderUpdate, producer: Producer) -> None:
+        """Fold an order event into the book; a contradiction latches the account before it is stored."""
+        step = self._ledger.fold(update)
+        if step.contradiction:
+            message = f"order {update.order_id} both reached the broker and was refused or lost"
+            await self._set_latch(f"contradiction-{update.order_id}", account_scope(self._account), message, producer)
+            log.error("order_contradiction", account=self._account, correlation_id=event.correlation_id)
+        if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:
+            self._book_changed = True
+
+    async def settle_up(self, producer: Producer) -> None:
+        """After a batch of input: mark the book if it changed, latch what lost too much, publish."""
+        if self._book_changed:
+            await self._mark(producer)
+            await self.publish(producer, "change")
+
+    async def mark(self, producer: Producer) -> None:
+        """Mark the book at the latest prices and latch what lost too much."""
+        if self._ledger.held_tokens():
+            await self._mark(producer)
+
+    async def _mark(self, producer: Producer) -> None:
+        prices = await self._facts.prices()
+        self._ledger.observe(self._rules.trading_day(self._clock.now()), prices)
+        found = loss_latches(account_scope(self._account), self._ledger.pnl(ACCOUNT), self._facts.account_limits)
+        for name in self._ledger.book.strategies:
+            limits = self._facts.limits_of(name)
+            if limits is not None:
+                found += loss_latches(strategy_scope(name), self._ledger.pnl(name), limits)
+        await self._latch(found, producer)
+
+    async def publish(self, producer: Producer, reason: str) -> None:
+        """Produce the book as PORTFOLIO_SNAPSHOT at the latest prices."""
+        marking = self._ledger.book.mark(await self._facts.prices())
+        readings = await self._ports.control.read((PLATFORM, account_scope(self._account)))
+        state = TradingState.strictest(*(reading.state for reading in readings))
+        snapshot = marking.snapshot(len(self._ledger.open_orders()), state, reason)
+        event = self._event(EventType.PORTFOLIO_SNAPSHOT, self._account, snapshot)
+        await producer.send([Outgoing(self._topics.portfolio, encode_event(event), key=self._account)])
+        self._published = snapshot
+        self._book_changed = False
+
+    # ------------------------------------------------------------------------------------------ latches
+
+    async def _latch(self, requests: list[LatchRequest], producer: Producer) -> None:
+        day = self._rules.trading_day(self._clock.now())
+        for request in requests:
+            latch_id = f"{request.code.value.lower().replace('_', '-')}-{day}"
+            await self._set_latch(latch_id, request.scope, request.message, producer, request.state)
+
+    async def _set_latch(
+        self,
+        latch_id: str,
+        scope: str,
+        reason: str,
+        producer: Producer,
+        state: TradingState = TradingState.HALTED,
+    ) -> None:
+        """Set the latch in the store and on `control`, unless it is set already."""
+        (reading,) = await self._ports.control.read((scope,))
+        if any(latch.latch_id == latch_id for latch in reading.latches):
+            return
+        latch = Latch(
+            latch_id=latch_id, scope=scope, state=state, reason=reason, set_by=SOURCE, set_at=self._clock.now()
+        )
+        await self._ports.control.set_latch(latch)
+        change = ControlChanged(
+            scope=scope, latch_id=latch_id, state=state, action="set", reason=reason, set_by=SOURCE
+        )
+        event = self._event(EventType.CONTROL_CHANGED, scope, change)
+        await producer.send([Outgoing(self._topics.control, encode_event(event), key=f"{scope}/{latch_id}")])
+        log.warning("latch_set", account=self._account, scope=scope, latch_id=latch_id, state=state.value, reason=reason)
+
+    def _event(self, event_type: EventType, key: str, data: PortfolioSnapshot | ControlChanged) -> Envelope:
+        new_id = self._ports.ids.new_id()
+        return Envelope(
+            id=new_id,
+            type=event_type,
+            version=VERSION,
+            ts=self._clock.now(),
+            source=f"{SOURCE}/{self._account}",
+            account=self._account,
+            key=key,
+            correlation_id=new_id,
+            causation_id="",
+            data=data,
+        )
+
+
+def _validated(decision: Decision) -> ValidatedSignal:
+    return ValidatedSignal(
+        original_signal=decision.signal,
+        signal_class=decision.signal_class,
+        payload_hash=decision.payload_hash,
+        risk_epoch=decision.risk_epoch,
+        journal_epoch=decision.journal_epoch,
+        decided_at=decision.decided_at,
+        checks=decision.checks,
+    )
+
+
+def _rejected(decision: Decision) -> RejectedSignal:
+    if decision.code is None:
+        raise ValueError(f"rejection of {decision.signal_id} has no code")
+    return RejectedSignal(
+        original_signal=decision.signal,
+        code=decision.code,
+        message=decision.message,
+        decided_at=decision.decided_at,
+        checks=decision.checks,
+    )

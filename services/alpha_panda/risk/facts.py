@@ -1,0 +1,153 @@
+"""Finds the facts on a signal: from the stores, the manifests, the calendar and the ledger. Then the gate rules."""
+
+from decimal import Decimal
+
+import structlog
+
+from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
+from alpha_panda.contracts.instruments import Instrument
+from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
+from alpha_panda.contracts.stored import Decision, PriceReading
+from alpha_panda.domain.book import StrategyBook
+from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
+from alpha_panda.domain.risk.gate import decide
+from alpha_panda.domain.risk.limits import StrategyLimits
+from alpha_panda.domain.risk.losses import LatchRequest
+from alpha_panda.domain.sessions import SessionRules
+from alpha_panda.errors import DependencyUnavailableError
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.venues import price_rules
+
+from .ledger import ACCOUNT, Ledger
+from .limits import SECOND_NS, account_limits, strategy_limits, venue_rules
+from .pace import Pace
+
+log = structlog.get_logger()
+
+NO_LIMITS = StrategyLimits()
+NO_BOOK = StrategyBook()
+
+
+class FactFinder:
+    """Asks everybody who knows something about a signal."""
+
+    def __init__(self, context: ServiceContext, ledger: Ledger, rules: SessionRules) -> None:
+        account = context.resources.accounts[context.resource]
+        feed = context.resources.feeds[account.spec.market_feed]
+        self._account = account
+        self._name = context.resource
+        self._feed = account.spec.market_feed
+        self._master = feed.instruments
+        self._ports = context.ports
+        self._clock = context.ports.clock
+        self._journal = context.ports.journal(context.resource)
+        self._ledger = ledger
+        self._rules = rules
+        self._pace = Pace()
+        self._strategies = {item.metadata.name: item for item in context.resources.strategies_of(context.resource)}
+        self._limits = {name: strategy_limits(item) for name, item in self._strategies.items()}
+        self._venue = venue_rules(account)
+        self._price_rules = price_rules(feed, account, context.settings)
+        self.account_limits = account_limits(account)
+
+    def limits_of(self, strategy: str) -> StrategyLimits | None:
+        """Return the limits of a strategy that the manifests name."""
+        return self._limits.get(strategy)
+
+    def note(self, decision: Decision) -> None:
+        """Take note of a stored decision's time."""
+        runaway = runaway_of(self._limits.get(decision.signal.strategy_id, NO_LIMITS), self.account_limits)
+        keep = SECOND_NS if runaway is None else int(runaway.seconds * SECOND_NS)
+        self._pace.note(decision, self._rules.trading_day(decision.decided_at), keep)
+
+    async def prices(self) -> dict[int, Decimal]:
+        """Return the last prices of what is held; nothing while the cache does not answer (marked at cost)."""
+        try:
+            quotes = await self._ports.prices.read_many(self._feed, self._ledger.held_tokens())
+        except DependencyUnavailableError as error:
+            log.warning("book_not_marked", account=self._name, error=str(error))
+            return {}
+        return {token: self._master.token(token).quantize(quote.last_price) for token, quote in quotes.items()}
+
+    async def rule(
+        self, event: Envelope, signal: Signal | CancelRequest, digest: str, risk_epoch: str, journal_epoch: str
+    ) -> tuple[Decision, list[LatchRequest]]:
+        """Return the decision on a signal, not yet stored, and the latches it calls for."""
+        if isinstance(signal, CancelRequest):
+            ruling = decide(CancelFacts(request=signal, order=self._ledger.order(signal.order_signal_id)))
+        else:
+            ruling = decide(await self._facts(event, signal))
+        decision = Decision(
+            signal=signal,
+            verdict=ruling.verdict,
+            signal_class=ruling.signal_class,
+            payload_hash=digest,
+            risk_epoch=risk_epoch,
+            journal_epoch=journal_epoch,
+            decided_at=self._clock.now(),
+            correlation_id=event.correlation_id,
+            causation_id=event.id,
+            code=ruling.code,
+            message=ruling.message,
+            checks=list(ruling.checks),
+            reference_price=ruling.reference_price,
+        )
+        return decision, list(ruling.latches)
+
+    async def _facts(self, event: Envelope, signal: Signal) -> RiskFacts:
+        now, name = self._clock.now(), signal.strategy_id
+        day = self._rules.trading_day(now)
+        strategy = self._strategies.get(name)
+        limits = self._limits.get(name, NO_LIMITS)
+        runaway = runaway_of(limits, self.account_limits)
+        book = self._ledger.book.strategies.get(name, NO_BOOK)
+        return RiskFacts(
+            signal=signal,
+            signal_ts=event.ts,
+            now=now,
+            trading_day=day,
+            instrument=self._instrument(signal.instrument_token),
+            allowed_symbols=() if strategy is None else strategy.spec.instruments,
+            strategy_accepted=strategy is not None and self._account.accepts(name),
+            venue=self._venue,
+            price=await self._price(signal.instrument_token),
+            price_rules=self._price_rules,
+            session=self._rules.status(now),
+            strategy=ScopeFacts(
+                scope=strategy_scope(name),
+                limits=limits,
+                positions=book.positions,
+                counts=self._pace.counts(name, now, day),
+                pnl=self._ledger.pnl(name),
+            ),
+            account=ScopeFacts(
+                scope=account_scope(self._name),
+                limits=self.account_limits,
+                positions=self._ledger.book.positions,
+                counts=self._pace.counts(ACCOUNT, now, day),
+                pnl=self._ledger.pnl(ACCOUNT),
+            ),
+            cash=self._ledger.book.cash,
+            marks=await self.prices(),
+            open_orders=tuple(self._ledger.open_orders()),
+            repeats=0 if runaway is None else self._pace.repeats(signal, now, int(runaway.seconds * SECOND_NS)),
+            controls=await self._ports.control.read(scopes_of(self._name, name)),
+            account_reconciled=True,  # a paper account's book is its own broker's
+            token_valid=True,  # paper needs none
+            key_in_doubt=await self._key_in_doubt(signal),
+        )
+
+    def _instrument(self, token: int) -> Instrument | None:
+        return self._master.by_token.get(token)
+
+    async def _price(self, token: int) -> PriceReading:
+        """Return the price; a cache that does not answer is as good as no price: fail closed."""
+        try:
+            return await self._ports.prices.read(self._feed, token)
+        except DependencyUnavailableError as error:
+            log.warning("price_unreadable", account=self._name, token=token, error=str(error))
+            return PriceReading(quote=None, heartbeat_ts=None)
+
+    async def _key_in_doubt(self, signal: Signal) -> bool:
+        doubtful = await self._journal.in_doubt()
+        return any(entry.signal.key == signal.key and entry.signal_id != signal.signal_id for entry in doubtful)

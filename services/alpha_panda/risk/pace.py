@@ -1,0 +1,69 @@
+"""How many orders were validated lately, and how often like signals came: rebuilt from the decisions at a start."""
+
+from collections import deque
+
+from alpha_panda.contracts.enums import Side, SignalClass, Verdict
+from alpha_panda.contracts.events import Signal
+from alpha_panda.contracts.stored import Decision
+from alpha_panda.domain.risk.facts import OrderCounts, runaway_key
+
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+
+
+class _Scope:
+    """Times of the last minute's orders, and the day's count."""
+
+    def __init__(self) -> None:
+        self.recent: deque[int] = deque()
+        self.day = ""
+        self.today = 0
+
+    def add(self, ts: int, day: str) -> None:
+        if day != self.day:
+            self.day, self.today = day, 0
+        self.today += 1
+        self.recent.append(ts)
+        self._forget(ts)
+
+    def counts(self, now: int, day: str) -> OrderCounts:
+        self._forget(now)
+        return OrderCounts(
+            last_second=sum(1 for ts in self.recent if ts > now - SECOND_NS),
+            last_minute=len(self.recent),
+            today=self.today if day == self.day else 0,
+        )
+
+    def _forget(self, now: int) -> None:
+        while self.recent and self.recent[0] <= now - MINUTE_NS:
+            self.recent.popleft()
+
+
+class Pace:
+    """Counts by scope (the account's is ""); only increasing orders count, reducing ones have reserved rate."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[str, _Scope] = {}
+        self._alike: dict[tuple[str, int, Side], deque[int]] = {}
+
+    def note(self, decision: Decision, day: str, keep_ns: int) -> None:
+        """Take note of a decision; like signals are remembered for `keep_ns`."""
+        signal = decision.signal
+        if not isinstance(signal, Signal):
+            return
+        times = self._alike.setdefault(runaway_key(signal), deque())
+        times.append(decision.decided_at)
+        while times[0] <= decision.decided_at - keep_ns:
+            times.popleft()
+        if decision.verdict is Verdict.VALIDATED and decision.signal_class is SignalClass.INCREASING:
+            for scope in ("", signal.strategy_id):
+                self._scopes.setdefault(scope, _Scope()).add(decision.decided_at, day)
+
+    def counts(self, scope: str, now: int, day: str) -> OrderCounts:
+        """Return how many orders of the scope (a strategy's name, "" for the account) were validated lately."""
+        found = self._scopes.get(scope)
+        return OrderCounts() if found is None else found.counts(now, day)
+
+    def repeats(self, signal: Signal, now: int, within_ns: int) -> int:
+        """Return how many signals like this one came within the last `within_ns`."""
+        return sum(1 for ts in self._alike.get(runaway_key(signal), ()) if ts > now - within_ns)

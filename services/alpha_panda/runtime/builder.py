@@ -1,0 +1,114 @@
+"""StreamServiceBuilder: a service is what it consumes, what it does at times, and how it starts and stops.
+
+Everything else (retries, breaker, dead letters, commit, lease, status, drain) is the same for all and lives here.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Self
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.topics import TopicSpec
+from alpha_panda.errors import MisuseError
+from alpha_panda.ports import Producer, Record, Subscription
+from alpha_panda.runtime.consume import BreakerAction, Consumption
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.service import Action, Detail, LeaseWish, Periodic, ServicePlan, StreamService
+
+__all__ = ["BreakerAction", "StreamService", "StreamServiceBuilder"]
+
+
+class StreamServiceBuilder:
+    """Collects the parts of one service; each method returns the builder."""
+
+    def __init__(self, name: str, context: ServiceContext) -> None:
+        self._name = name
+        self._context = context
+        self._plan = ServicePlan()
+
+    def consume(  # noqa: PLR0913 - options, all but two by keyword
+        self,
+        subscription: Subscription,
+        handler: Callable[[Sequence[Record]], Awaitable[None]],
+        *,
+        max_records: int | None = None,
+        when_open: BreakerAction = BreakerAction.PAUSE,
+        on_dead_letter: Callable[[Record, Code, str], Awaitable[None]] | None = None,
+        commit: bool = True,
+    ) -> Self:
+        """Give `handler` what `subscription` brings, in batches of at most `max_records`.
+
+        `handler` must be idempotent: records come again after a kill, and a batch that raised is repeated record
+        by record. Each record is retried by the class of its error, then dead-lettered; then `on_dead_letter`
+        is called with the record, the code and the message (it must be idempotent too; it is repeated while it
+        raises TransientError). Offsets are committed after all that, unless `commit` is False.
+        A ProcessMustExitError ends the service, uncommitted. The `.dlq` topics are ensured at start.
+        """
+        self._plan.consumptions.append(
+            Consumption(
+                subscription=subscription,
+                handler=handler,
+                max_records=self._context.settings.fetch_max_records if max_records is None else max_records,
+                when_open=when_open,
+                on_dead_letter=on_dead_letter,
+                commit=commit,
+            )
+        )
+        return self
+
+    def consume_with(self, runner: Callable[[Producer], Awaitable[None]], name: str) -> Self:
+        """Run a task of the service's own until cancelled: a consumer loop with other rules.
+
+        An error ends the service. A graceful stop cancels it; if it waits for its input through
+        `StreamService.intake`, only there.
+        """
+        self._plan.runners.append((name, runner))
+        return self
+
+    def every(self, seconds: float, action: Callable[[], Awaitable[None]], *, name: str) -> Self:
+        """Run `action` each `seconds` while consuming; a turn that fails is logged, counted and not repeated.
+
+        ProcessMustExitError, and unexpected errors twice (settings) in a row, end the service.
+        """
+        self._plan.periodic.append(Periodic(seconds, action, name))
+        return self
+
+    def on_start(self, action: Action) -> Self:
+        """Run `action` after topics and lease and before consuming; a failure ends the service."""
+        self._plan.on_start.append(action)
+        return self
+
+    def on_stop(self, action: Action) -> Self:
+        """Run `action` at a graceful stop, when all handlers, runners and periodic actions have finished.
+
+        Not called when the service is killed, fails, or does not finish in time.
+        """
+        self._plan.on_stop.append(action)
+        return self
+
+    def topics(self, specs: Iterable[TopicSpec]) -> Self:
+        """Ensure topics at start; another number of partitions ends the service (TopicMismatchError)."""
+        self._plan.topics.extend(specs)
+        return self
+
+    def with_lease(self, name: str, on_acquired: Callable[[int], Awaitable[None]] | None = None) -> Self:
+        """Wait for the lease at start, give its epoch to `on_acquired`, renew it; losing it ends the service."""
+        if self._plan.lease is not None:
+            raise MisuseError(
+                f"{self._name} holds the lease {self._plan.lease.name!r} already; a service has one"
+            )
+        self._plan.lease = LeaseWish(name, on_acquired)
+        return self
+
+    def details(self, fn: Callable[[], Mapping[str, Detail]]) -> Self:
+        """Add figures of the service's own to `get_status`."""
+        self._plan.details.append(fn)
+        return self
+
+    def log_fields(self, **fields: str) -> Self:
+        """Add fields (`account`, `feed`, `strategy`) to every line that the service logs."""
+        self._plan.log_fields.update(fields)
+        return self
+
+    def build(self) -> StreamService:
+        """Return the service; not started."""
+        return StreamService(self._name, self._context, self._plan)

@@ -1,0 +1,272 @@
+"""The consume loop: fetch, handle, commit; retry by class of error, breaker, dead letters.
+
+Handlers must be idempotent. A record comes again after a kill, a lost commit or a rebalance, and also after a batch
+that failed half-way: it is then repeated record by record.
+
+A handler that calls a broker must not let the call's failure escape: everything here repeats what raised.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.errors import (
+    DependencyUnavailableError,
+    OffsetOutOfRangeError,
+    ProcessMustExitError,
+    RebalancedError,
+    RecordError,
+    TransientError,
+)
+from alpha_panda.ports import Clock, Consumer, EventBus, Record, Subscription, TopicPartition
+from alpha_panda.runtime.breaker import Circuit
+from alpha_panda.runtime.counters import Counters
+from alpha_panda.runtime.dead_letter import DeadLetters, Failure
+from alpha_panda.runtime.retry import RetryPolicies
+from alpha_panda.runtime.tasks import current_runner, intake
+
+log = structlog.get_logger()
+
+Handler = Callable[[Sequence[Record]], Awaitable[None]]
+DeadLetterHook = Callable[[Record, Code, str], Awaitable[None]]
+
+
+class BreakerAction(Enum):
+    """What a consumer does while a dependency's breaker is open.
+
+    PAUSE: wait; what was fetched is kept, and no record is set aside because a dependency is down.
+    DEAD_LETTER: records go straight to `.dlq` with BREAKER_OPEN, until a probe passes.
+    """
+
+    PAUSE = "pause"
+    DEAD_LETTER = "dead-letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """One `StreamServiceBuilder.consume`; see there."""
+
+    subscription: Subscription
+    handler: Handler
+    max_records: int
+    when_open: BreakerAction
+    on_dead_letter: DeadLetterHook | None
+    commit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTools:
+    """What a loop shares with the rest of its service. `salt` keeps the jitter of replicas apart."""
+
+    bus: EventBus
+    clock: Clock
+    policies: RetryPolicies
+    circuit: Circuit
+    dead_letters: DeadLetters
+    counters: Counters
+    salt: str
+
+
+class ConsumeLoop:
+    """Runs one consumption until cancelled."""
+
+    def __init__(self, what: Consumption, consumer: Consumer, tools: LoopTools) -> None:
+        self._what = what
+        self._consumer = consumer
+        self._tools = tools
+        self._circuit = tools.circuit
+        self._counters = tools.counters
+        self._done: dict[TopicPartition, int] = {}
+
+    async def run(self) -> None:
+        """Fetch, handle, commit. A graceful stop commits what is done; a kill commits nothing more."""
+        try:
+            while True:
+                await self._turn()
+        except asyncio.CancelledError:
+            runner = current_runner()
+            if runner is not None and runner.draining:
+                await self._commit()
+            raise
+
+    async def _turn(self) -> None:
+        records = await self._fetch()
+        if records:
+            await self._handle(records)
+            await self._commit()
+
+    # ------------------------------------------------------------------------------------------ fetch, commit
+
+    async def _fetch(self) -> list[Record]:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await intake(self._consumer.fetch(self._what.max_records))
+            except OffsetOutOfRangeError as error:
+                await self._skip_gap(error)
+            except TransientError as error:
+                self._counters.errors += 1
+                log.warning("fetch failed", error=str(error), attempt=attempt)
+                await intake(self._tools.clock.sleep(self._delay(attempt, "fetch")))
+
+    async def _skip_gap(self, error: OffsetOutOfRangeError) -> None:
+        """Go on at the oldest record that is kept (the end, for `from_latest`); the loss is logged and counted."""
+        lost = 0
+        for partition in sorted(self._consumer.assignment(), key=str):
+            oldest, end = (await self._tools.bus.offsets(partition.topic))[partition]
+            position = self._consumer.position(partition)
+            if not oldest <= position <= end:
+                target = end if self._what.subscription.from_latest else oldest
+                await self._consumer.seek(partition, target)
+                lost += 1
+                log.error("records are gone", partition=str(partition), wanted=position, resumed_at=target)
+        if not lost:
+            raise error
+        self._counters.errors += lost
+
+    async def _commit(self) -> None:
+        if not self._what.commit or not self._done:
+            self._done.clear()
+            return
+        try:
+            await self._consumer.commit(dict(self._done))
+        except RebalancedError as error:
+            log.info("partition moved before its commit; its records come again elsewhere", error=str(error))
+        except TransientError as error:
+            self._counters.errors += 1
+            log.warning("commit failed; the next one covers it", error=str(error))
+            return
+        self._done.clear()
+
+    def _mark(self, record: Record) -> None:
+        self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    # ------------------------------------------------------------------------------------------------- handle
+
+    async def _handle(self, records: Sequence[Record]) -> None:
+        if len(records) > 1 and self._circuit.closed and await self._handled_at_once(records):
+            return
+        for record in records:
+            await self._handle_one(record)
+            self._mark(record)
+
+    async def _handled_at_once(self, records: Sequence[Record]) -> bool:
+        """Give the handler the whole batch; if that fails, whose fault it is shows record by record."""
+        try:
+            await self._what.handler(records)
+        except ProcessMustExitError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each record is tried again by itself and then judged
+            self._circuit.failed(error)
+            self._counters.errors += 1
+            log.warning("batch failed, going record by record", records=len(records), error=repr(error))
+            return False
+        self._circuit.succeeded()
+        for record in records:
+            self._mark(record)
+        return True
+
+    async def _handle_one(self, record: Record) -> None:
+        """Handle one record, or set it aside: afterwards it may be committed."""
+        attempt = 0
+        while True:
+            blocking = await self._admitted()
+            if blocking:
+                message = f"circuit breaker open: {', '.join(blocking)}"
+                await self._set_aside(record, Failure(Code.BREAKER_OPEN, message, attempts=attempt))
+                return
+            attempt += 1
+            error = await self._attempt(record)
+            if error is None:
+                return
+            if self._exhausted(error, attempt):
+                await self._set_aside(record, Failure.of(error, attempt), error)
+                return
+            await self._back_off(record, error, attempt)
+
+    async def _admitted(self) -> list[str]:
+        """Pass the breakers: wait for them (PAUSE), or return those that refuse (DEAD_LETTER)."""
+        while blocking := self._circuit.blocking():
+            if self._what.when_open is BreakerAction.DEAD_LETTER:
+                return blocking
+            # As input: a stop while nothing can be done leaves the records to whoever reads them next.
+            await intake(self._tools.clock.sleep(self._circuit.wait_seconds()))
+        self._circuit.enter()
+        return []
+
+    async def _attempt(self, record: Record) -> Exception | None:
+        try:
+            await self._what.handler((record,))
+        except ProcessMustExitError:
+            raise
+        except Exception as error:  # noqa: BLE001 - judged by its class, and set aside at the end
+            self._circuit.failed(error)
+            self._counters.errors += 1
+            return error
+        self._circuit.succeeded()
+        return None
+
+    async def _back_off(self, record: Record, error: Exception, attempt: int) -> None:
+        if self._circuit.blocking():
+            return  # the breaker says how long
+        sleep = self._tools.clock.sleep(self._delay(attempt, record.id))
+        # What has a last attempt is finished even during a stop; what waits for a dependency may wait for ever.
+        await (intake(sleep) if self._waits_for(error) else sleep)
+
+    def _waits_for(self, error: Exception) -> bool:
+        """Whether the record waits until a dependency is back: that it is down says nothing against the record."""
+        return isinstance(error, DependencyUnavailableError) and self._what.when_open is BreakerAction.PAUSE
+
+    def _exhausted(self, error: Exception, attempt: int) -> bool:
+        if self._waits_for(error):
+            return False
+        if isinstance(error, DependencyUnavailableError) and error.dependency in self._circuit.blocking():
+            return False  # the open breaker decides: BREAKER_OPEN
+        return attempt >= self._tools.policies.attempts(error)
+
+    def _delay(self, attempt: int, seed: str) -> float:
+        return self._tools.policies.backoff.delay(attempt, f"{self._tools.salt}:{seed}")
+
+    # ---------------------------------------------------------------------------------------------- set aside
+
+    async def _set_aside(self, record: Record, failure: Failure, error: Exception | None = None) -> None:
+        log.error(
+            "record set aside",
+            record=record.id,
+            code=failure.code.value,
+            message=failure.message,
+            attempts=failure.attempts,
+            correlation_id=getattr(record.decoded, "correlation_id", None),
+            exc_info=error if failure.code is Code.INTERNAL_ERROR else None,
+        )
+        await self._insist(record, lambda: self._tools.dead_letters.put(record, failure))
+        self._counters.dead_lettered += 1
+        hook = self._what.on_dead_letter
+        if hook is None:
+            return
+        try:
+            await self._insist(record, lambda: hook(record, failure.code, failure.message))
+        except RecordError as unusable:
+            # The dead letter is written, and nothing more can be made of the record.
+            self._counters.errors += 1
+            log.warning("nothing to tell of a dead letter", record=record.id, error=str(unusable))
+
+    async def _insist(self, record: Record, action: Callable[[], Awaitable[None]]) -> None:
+        """Repeat until it succeeds: a record that is neither handled nor set aside is never committed.
+
+        A stop interrupts the waiting and leaves the record uncommitted.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await action()
+            except TransientError as error:
+                self._counters.errors += 1
+                log.warning("dead letter not written", record=record.id, error=str(error), attempt=attempt)
+            await intake(self._tools.clock.sleep(self._delay(attempt, f"dlq:{record.id}")))

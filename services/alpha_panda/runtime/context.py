@@ -1,0 +1,57 @@
+"""What a service is given: the chosen adapters, the settings, the manifests and its own name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alpha_panda.ports import (
+    CheckpointStore,
+    Clock,
+    ControlStore,
+    DecisionStore,
+    EventBus,
+    IdSource,
+    Lease,
+    MarketSource,
+    OrderJournal,
+    PriceCache,
+    StatusStore,
+    TraderFactory,
+)
+from alpha_panda.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from alpha_panda.contracts.manifests import ResourceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The adapters, chosen by a composition root. The callables take an account's or a feed's name."""
+
+    clock: Clock
+    ids: IdSource
+    bus: EventBus
+    prices: PriceCache
+    journal: Callable[[str], OrderJournal]
+    decisions: Callable[[str], DecisionStore]
+    checkpoints: CheckpointStore
+    control: ControlStore
+    lease: Lease
+    statuses: StatusStore
+    traders: TraderFactory
+    source: Callable[[str], MarketSource]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """Everything a service's `build` gets.
+
+    `resource` is the name of the MarketFeed, BrokerAccount or Strategy that it serves; `instance` is the pod's or
+    task's name, unique per replica (leases are held under it).
+    """
+
+    settings: Settings
+    ports: Ports
+    resources: "ResourceSet"
+    resource: str
+    instance: str

@@ -1,0 +1,47 @@
+"""Writes and renews the `spec` control keys where no operator runs: in `run` and by `alpha-panda control`.
+
+Only tightens or restores what the manifests say; latches are none of its business.
+"""
+
+import structlog
+
+from alpha_panda.contracts.enums import TradingState
+from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
+from alpha_panda.errors import TransientError
+from alpha_panda.ports import Clock, ControlStore
+
+log = structlog.get_logger()
+
+
+def states_of(resources: ResourceSet) -> dict[str, TradingState]:
+    """Return the trading state that the manifests ask for, by scope; the platform itself is Active."""
+    return {
+        PLATFORM: TradingState.ACTIVE,
+        **{account_scope(name): item.spec.trading_state for name, item in resources.accounts.items()},
+        **{strategy_scope(name): item.spec.trading_state for name, item in resources.strategies.items()},
+    }
+
+
+class ControlWriter:
+    """Keeps the keys alive; when it ends they expire by themselves and trading halts."""
+
+    def __init__(self, control: ControlStore, clock: Clock, resources: ResourceSet, ttl: float, renew: float) -> None:
+        self._control = control
+        self._clock = clock
+        self._states = states_of(resources)
+        self._ttl = ttl
+        self._renew = renew
+
+    async def write(self) -> None:
+        """Write every key once."""
+        for scope, state in self._states.items():
+            await self._control.put_spec(scope, state, self._ttl)
+
+    async def run(self) -> None:
+        """Renew until cancelled; a store that does not answer is asked again at the next turn."""
+        async for _ in self._clock.every(self._renew):
+            try:
+                await self.write()
+            except TransientError as error:
+                log.warning("control_keys_not_renewed", error=str(error))

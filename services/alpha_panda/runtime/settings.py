@@ -1,0 +1,291 @@
+"""Settings of the platform from `ALPHAPANDA_*` environment variables: read once, at the edge.
+
+Every description ends in `Why:` and the reason for the default; `docs/reference/settings.md` is made from them.
+"""
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from annotated_types import Ge, Gt, Interval
+from pydantic import AllowInfNan, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from alpha_panda.errors import SettingsError
+
+ENV_PREFIX: Final = "ALPHAPANDA_"
+
+Count = Annotated[int, Ge(1)]
+Seconds = Annotated[float, Gt(0), AllowInfNan(allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False)]
+
+def _any_case(value: object) -> object:
+    """Accept `info` for `INFO`, and keep what is wrong as it was written."""
+    upper = str(value).upper()
+    return upper if upper in _LOG_LEVELS else value
+
+
+_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    BeforeValidator(_any_case),
+]
+
+# The first value of each pair must be below the second: a renewal that comes after the expiry is none.
+_ORDERED: Final = (
+    ("lease_renew_seconds", "lease_ttl_seconds"),
+    ("status_interval_seconds", "status_ttl_seconds"),
+    ("control_renew_seconds", "control_ttl_seconds"),
+)
+# ... and here it may be equal.
+_AT_MOST: Final = (
+    ("retry_transient_initial_seconds", "retry_max_seconds"),
+    ("restart_initial_seconds", "restart_max_seconds"),
+)
+
+
+class Settings(BaseSettings):
+    """All settings. Units are in the names; see the descriptions for meaning and reason."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+
+    topic_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+[.])*$", max_length=80)] = Field(
+        default="",
+        description="Goes before every topic and key; empty, or dot-terminated such as `trading.`. "
+        "Why: one process owns its topics; a cluster sets `<namespace>.`.",
+    )
+    order_partitions: Annotated[int, Interval(ge=1, le=1024)] = Field(
+        default=4,
+        description="Partitions of the validated, rejected and `orders.*` topics; never changed once they exist. "
+        "Why: room for four engines an account; more only cost file handles.",
+    )
+    fetch_max_records: Count = Field(
+        default=500,
+        description="Records that a consumer takes at a time. "
+        "Why: spreads the cost of a fetch and a commit; a redelivery repeats at most this many.",
+    )
+    feed_batch_max_ticks: Count = Field(
+        default=500,
+        description="Ticks in one record of `market.ticks`. "
+        "Why: spreads the cost of a record; at some 50 bytes a tick it stays far below a broker's limit of 1 MB.",
+    )
+    feed_batch_max_delay_ms: Count = Field(
+        default=50,
+        description="How long the feed waits to fill a batch, in milliseconds. "
+        "Why: far below what a strategy on a retail feed can notice, enough to batch.",
+    )
+    heartbeat_seconds: Seconds = Field(
+        default=1,
+        description="How often a living feed writes a heartbeat to every partition. "
+        "Why: freshness limits are seconds; one record a second and partition is nothing.",
+    )
+
+    retry_transient_attempts: Count = Field(
+        default=5,
+        description="Attempts at a record that fails with a transient error, the first included. "
+        "Why: with the back-offs below it rides out about a second; longer outages are the breaker's.",
+    )
+    retry_transient_initial_seconds: Seconds = Field(
+        default=0.1,
+        description="First back-off; each further one doubles, less a jitter of up to half. "
+        "Why: a lost connection is made anew in less.",
+    )
+    retry_max_seconds: Seconds = Field(
+        default=5,
+        description="Longest back-off between two attempts. "
+        "Why: a dependency that is back should be noticed within seconds.",
+    )
+    retry_unexpected_attempts: Count = Field(
+        default=2,
+        description="Attempts at a record that fails with an error that nobody foresaw, the first included. "
+        "Why: such an error is rarely transient; one repeat tells.",
+    )
+    breaker_failure_threshold: Count = Field(
+        default=5,
+        description="Consecutive failures of a dependency that open its circuit breaker. "
+        "Why: as many as one record has attempts, so that at most one record waits through all of them.",
+    )
+    breaker_reset_seconds: Seconds = Field(
+        default=10,
+        description="How long an open breaker waits before it lets one probe through. "
+        "Why: long enough to relieve a struggling store, short enough to be back soon.",
+    )
+
+    drain_timeout_seconds: Seconds = Field(
+        default=30,
+        description="Longest graceful stop of a service; what is in hand after it is dropped uncommitted. "
+        "Why: Kubernetes' default grace period.",
+    )
+    drain_quiet_seconds: Seconds = Field(
+        default=0.25,
+        description="How long the bus must be silent before the embedded run counts as drained. "
+        "Why: longer than any pause between two hops of a signal in one process.",
+    )
+    lease_ttl_seconds: Seconds = Field(
+        default=10,
+        description="How long a lease lives without renewal. "
+        "Why: a dead singleton is replaced within this; shorter would trip over ordinary pauses.",
+    )
+    lease_renew_seconds: Seconds = Field(
+        default=3,
+        description="How often a lease is renewed. Why: two renewals may fail before it runs out.",
+    )
+    status_interval_seconds: Seconds = Field(
+        default=5,
+        description="How often a service reports its status. "
+        "Why: the operator writes resource statuses at most every 15 s.",
+    )
+    status_ttl_seconds: Seconds = Field(
+        default=20,
+        description="When a status that is not renewed expires. Why: three missed reports mean a dead service.",
+    )
+    control_renew_seconds: Seconds = Field(
+        default=5,
+        description="How often the control keys are renewed from the manifests. "
+        "Why: a change of the trading state acts within this.",
+    )
+    control_ttl_seconds: Seconds = Field(
+        default=60,
+        description="When a control key that is not renewed expires, which halts new orders. "
+        "Why: trading outlives an operator's restart, but not its death.",
+    )
+
+    clock_skew_max_ms: Annotated[int, Ge(0)] = Field(
+        default=200,
+        description="How far a clock may be off the store's, and how far in the future a time may lie, in ms. "
+        "Why: NTP keeps within tens of milliseconds; more is a fault.",
+    )
+    send_within_seconds: Seconds = Field(
+        default=5,
+        description="S: how long the permission to send an order lasts. "
+        "Why: brokers answer within a second; an order older than this is not wanted any more.",
+    )
+    lost_after_seconds: SecondsOrZero = Field(
+        default=30,
+        description="D: how long after the permission's end a live order may still show up in the broker's book "
+        "(on paper it is 0). Why: six times S; brokers' books follow within seconds, and waiting only delays the word LOST.",
+    )
+    book_reads_for_lost: Count = Field(
+        default=3,
+        description="Complete reads of the broker's book without an order that make it LOST. "
+        "Why: one read can be served by a replica that lags; three in a row hardly.",
+    )
+    tracker_interval_seconds: Seconds = Field(
+        default=1,
+        description="How often the order-tracker looks at orders in doubt and unacknowledged ones. "
+        "Why: an order in doubt is soon followed up, at one read of the journal a second.",
+    )
+    checkpoint_interval_seconds: Seconds = Field(
+        default=5,
+        description="Longest time between two checkpoints of a strategy that emits nothing. "
+        "Why: a restart re-reads at most this much.",
+    )
+    checkpoint_max_records: Count = Field(
+        default=1000,
+        description="Most records between two checkpoints of a strategy that emits nothing. "
+        "Why: bounds what a restart re-reads when a replay runs faster than time.",
+    )
+    portfolio_interval_seconds: Seconds = Field(
+        default=1,
+        description="How often risk publishes the account's book when it has changed. "
+        "Why: what a person's eye follows; the topic is compacted.",
+    )
+    signal_ttl_seconds: Seconds = Field(
+        default=10,
+        description="How long a signal may wait before it expires. "
+        "Why: a price view older than this is another market; late orders are worse than none.",
+    )
+    tick_max_age_seconds: Seconds = Field(
+        default=10,
+        description="Age beyond which a tick rebuilds a strategy's state but sends no signal. "
+        "Why: as long as a signal's life; older would expire at once.",
+    )
+
+    memory_retain_records: Count = Field(
+        default=10_000,
+        description="Records per partition that the in-process bus keeps at least for late readers. "
+        "Why: covers a service's restart while memory stays flat.",
+    )
+    memory_max_backlog: Count = Field(
+        default=100_000,
+        description="Unread records per partition at which the in-process bus makes producers wait. "
+        "Why: bounds memory; only a stuck reader gets so far behind.",
+    )
+    restart_initial_seconds: Seconds = Field(
+        default=0.1,
+        description="First wait before a failed service is started again in the embedded run; then doubled. "
+        "Why: a fresh claim is all that most failures need.",
+    )
+    restart_max_seconds: Seconds = Field(
+        default=30,
+        description="Longest such wait; a service that lived longer than this has recovered. "
+        "Why: a tenth of Kubernetes' own limit: a person is watching.",
+    )
+    restart_max_attempts: Count = Field(
+        default=10,
+        description="Quick failures in a row after which the embedded run ends with the error. "
+        "Why: about a minute of trying; what fails that often needs a person.",
+    )
+
+    log_level: LogLevel = Field(
+        default="INFO",
+        description="Least severe level that is logged. Why: life-cycle events and faults, nothing per tick.",
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`auto`: readable on a terminal, else JSON lines. Why: people read terminals, machines the rest.",
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        for low, high in _ORDERED:
+            if not getattr(self, low) < getattr(self, high):
+                raise ValueError(
+                    f"{env_name(low)} must be less than {env_name(high)}{self._values(low, high)}"
+                )
+        for low, high in _AT_MOST:
+            if not getattr(self, low) <= getattr(self, high):
+                raise ValueError(f"{env_name(low)} must not exceed {env_name(high)}{self._values(low, high)}")
+        return self
+
+    def _values(self, *names: str) -> str:
+        return f" (they are {' and '.join(str(getattr(self, name)) for name in names)})"
+
+
+def env_name(field: str) -> str:
+    """Return the environment variable of a field of `Settings`."""
+    return ENV_PREFIX + field.upper()
+
+
+def allowed_values(field: str) -> str:
+    """Return in words what a field takes, e.g. `integer ≥ 1`; the same in messages and in the docs."""
+    schema: dict[str, Any] = Settings.model_json_schema()["properties"][field]
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    words = {"integer": "integer", "number": "number", "string": "text"}[schema["type"]]
+    if "pattern" in schema:
+        return f"{words} matching `{schema['pattern']}`, at most {schema['maxLength']} characters"
+    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
+    return f"{words} {', '.join(f'{sign} {schema[key]:g}' for key, sign in signs if key in schema)}"
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings, checked by pydantic
+    """Read the environment; `overrides` (by field name) come before it.
+
+    Raises:
+        SettingsError: names every variable that does not fit, its value, and what is allowed.
+
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(fault) for fault in error.errors())) from error
+
+
+def _explain(fault: Any) -> str:  # noqa: ANN401 - pydantic_core.ErrorDetails is a TypedDict of loose types
+    if not fault["loc"]:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    field = str(fault["loc"][0])
+    default = Settings.model_fields[field].default
+    return (
+        f"{env_name(field)} is {fault['input']!r}: {fault['msg']}; "
+        f"allowed: {allowed_values(field)} (default {default!r})"
+    )

@@ -1,0 +1,1 @@
+"""Runs users' strategies: ticks and their own orders in, signals out, each stored before it is produced."""

@@ -1,0 +1,280 @@
+"""One strategy on one account: its instance, its view of its orders, and the signals it has not yet got rid of.
+
+A cell is what the strategy sees as its runtime. It does no I/O: the runner stores its checkpoint and produces
+its outbox, in this order (DESIGN section 4, "Strategy runner").
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+import structlog
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import EventType
+from alpha_panda.contracts.events import (
+    VERSION,
+    ZERO,
+    CancelRequest,
+    Envelope,
+    OrderUpdate,
+    RejectedSignal,
+    Signal,
+    Tick,
+)
+from alpha_panda.contracts.instruments import Instrument
+from alpha_panda.contracts.stored import Checkpoint, CheckpointClaim, OrderFold, PendingEvent, TopicOffset
+from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.domain.fold import fold_order
+from alpha_panda.domain.ids import event_id, signal_id
+from alpha_panda.ports import Clock
+from alpha_panda.sdk import CancelIntent, OrderIntent, Strategy, StrategyDriver, StrategyParameters
+
+log = structlog.get_logger()
+
+SOURCE = "strategy"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What the strategy is reacting to: the record (and tick) that a signal names as its cause, and its time."""
+
+    causation_id: str
+    ts: int
+    token: int | None = None
+    price: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpec:
+    """What a cell is made of; all times in ns."""
+
+    strategy_id: str
+    strategy_uid: str
+    account: str
+    topics: TopicMap
+    strategy_class: type[Strategy]
+    parameters: StrategyParameters
+    instruments: tuple[Instrument, ...]
+    signal_ttl: int
+    max_tick_age: int
+
+
+class CellState(msgspec.Struct, frozen=True):
+    """What of a cell goes into `Checkpoint.state`, beside the strategy's own snapshot (in `driver`)."""
+
+    driver: bytes
+    positions: dict[int, Decimal]
+    in_flight: dict[str, int]
+
+
+class Cell:
+    """The runtime of one strategy instance (`sdk.StrategyRuntime`)."""
+
+    def __init__(self, spec: CellSpec, clock: Clock, current_cause: Callable[[], Cause | None]) -> None:
+        self.spec = spec
+        self.key = (spec.strategy_id, spec.account)
+        self.tokens = tuple(item.token for item in spec.instruments)
+        self.outbox: list[PendingEvent] = []
+        self.changed_folds: dict[str, OrderFold] = {}
+        self.sequences: dict[int, tuple[int, int]] = {}
+        self.offsets: dict[str, TopicOffset] = {}
+        self.incarnation = ""
+        self.signals = 0
+        self.failed: str | None = None
+        self._clock = clock
+        self._current_cause = current_cause
+        self._instruments = {item.token: item for item in spec.instruments}
+        self._positions: dict[int, Decimal] = {}
+        self._in_flight: dict[str, int] = {}
+        self._folds: dict[str, OrderFold] = {}
+        self._lineage = ""
+        self._run_id = ""
+        self._counter = 0
+        self.strategy = spec.strategy_class(spec.parameters, spec.instruments, self)
+        self._driver = StrategyDriver(self.strategy)
+        self.deliver: Callable[[Tick], None] = self._driver.on_tick
+
+    # ------------------------------------------------------------------------- what the strategy may ask
+
+    def now(self) -> int:
+        """Time of the event that the strategy is reacting to."""
+        return self._cause().ts
+
+    def position(self, token: int) -> Decimal:
+        """Confirmed signed quantity, from fills."""
+        return self._positions.get(token, ZERO)
+
+    def has_open_order(self, token: int) -> bool:
+        """Whether a signal of ours on this token has not come to its end."""
+        return token in self._in_flight.values()
+
+    def submit(self, intent: OrderIntent | CancelIntent) -> str:
+        """Give the intent an id and put it into the outbox."""
+        cause = self._cause()
+        self._counter += 1
+        new_id = signal_id(self._lineage, self.spec.account, self._counter)
+        if isinstance(intent, CancelIntent):
+            self._push_cancel(new_id, intent, cause)
+            return new_id
+        signal = self._signal(new_id, intent, cause)
+        self._in_flight[new_id] = intent.token
+        if self._clock.now() - cause.ts > self.spec.max_tick_age:
+            self._push_suppression(signal, cause)
+        else:
+            self._push(self.spec.topics.signals_raw, EventType.TRADING_SIGNAL, signal, cause)
+        self.signals += 1
+        return new_id
+
+    # ---------------------------------------------------------------------------- what the runner tells
+
+    def on_account_event(self, event: Envelope) -> None:
+        """Fold an order event or take note of a rejection, if it is ours; then tell the strategy."""
+        data = event.data
+        if isinstance(data, OrderUpdate):
+            if data.strategy_id == self.spec.strategy_id:
+                self._on_order(data)
+        elif isinstance(data, RejectedSignal):
+            signal = data.original_signal
+            known = self._in_flight.pop(signal.signal_id, None) is not None
+            if known and signal.strategy_id == self.spec.strategy_id:
+                self.strategy.on_rejected(signal.signal_id, data.code, data.message)
+
+    def load_book(self, book: Iterable[tuple[str, Signal, OrderFold]]) -> None:
+        """Take positions and folds from risk's book: what we had folded ourselves may lack events."""
+        self._folds.clear()
+        self._positions.clear()
+        for order, signal, fold in book:
+            if signal.strategy_id == self.spec.strategy_id:
+                self._folds[order] = self.changed_folds[order] = fold
+                held = self.position(signal.instrument_token)
+                self._positions[signal.instrument_token] = held + signal.side.sign * fold.filled_quantity
+                if fold.terminal:
+                    self._in_flight.pop(order, None)
+
+    def adopt(self, claim: CheckpointClaim, new_lineage: str) -> bool:
+        """Start the strategy and take over what was stored; False if there is nothing stored of this strategy.
+
+        The lineage is a new one where the store came back as another run or the resource is a new one, so that
+        no id is ever used for two signals.
+        """
+        self.incarnation, self._run_id = claim.incarnation, claim.store_run_id
+        self.strategy.on_start()
+        checkpoint = claim.checkpoint
+        if checkpoint is None or checkpoint.strategy_uid != self.spec.strategy_uid:
+            self._lineage = new_lineage
+            return False
+        same_run = checkpoint.store_run_id == claim.store_run_id
+        self._lineage, self._counter = (checkpoint.lineage, checkpoint.counter) if same_run else (new_lineage, 0)
+        self._folds = dict(claim.folds)
+        self.outbox = list(checkpoint.pending)
+        self.offsets = dict(checkpoint.offsets)
+        self.sequences = dict(checkpoint.sequences)
+        state = msgspec.msgpack.decode(checkpoint.state, type=CellState)
+        self._positions, self._in_flight = dict(state.positions), dict(state.in_flight)
+        self._driver.restore(state.driver)
+        return True
+
+    def checkpoint(self) -> Checkpoint:
+        """Return everything a restart needs; `sequences` and `offsets` are set by the runner beforehand."""
+        state = CellState(
+            driver=self._driver.snapshot(),
+            positions=self._positions,
+            in_flight=self._in_flight,
+        )
+        return Checkpoint(
+            lineage=self._lineage,
+            store_run_id=self._run_id,
+            strategy_uid=self.spec.strategy_uid,
+            counter=self._counter,
+            state=msgspec.msgpack.encode(state),
+            offsets=dict(self.offsets),
+            sequences=dict(self.sequences),
+            pending=list(self.outbox),
+        )
+
+    # --------------------------------------------------------------------------------------------- inside
+
+    def _cause(self) -> Cause:
+        cause = self._current_cause()
+        if cause is None:
+            raise RuntimeError("no event is being handled: orders can be sent from on_tick, on_bar and on_order only")
+        return cause
+
+    def _on_order(self, update: OrderUpdate) -> None:
+        key = update.signal_id
+        before = self._folds.get(key, OrderFold())
+        step = fold_order(before, update)
+        if step.fold == before:
+            return
+        self._folds[key] = self.changed_folds[key] = step.fold
+        if step.quantity_delta:
+            held = self.position(update.instrument_token)
+            self._positions[update.instrument_token] = held + update.side.sign * step.quantity_delta
+        if step.fold.terminal:
+            self._in_flight.pop(key, None)
+        self.strategy.on_order(update)
+
+    def _signal(self, new_id: str, intent: OrderIntent, cause: Cause) -> Signal:
+        instrument = self._instruments[intent.token]
+        seen = cause.price if cause.token == intent.token else None
+        return Signal(
+            signal_id=new_id,
+            strategy_id=self.spec.strategy_id,
+            strategy_uid=self.spec.strategy_uid,
+            instrument_token=intent.token,
+            symbol=instrument.symbol,
+            side=intent.side,
+            order_type=intent.order_type,
+            quantity=intent.quantity,
+            validity=intent.validity,
+            expires_at=self._clock.now() + self.spec.signal_ttl,
+            limit_price=intent.limit_price,
+            trigger_price=intent.trigger_price,
+            price=None if seen is None else instrument.quantize(seen),
+            reason=intent.reason,
+        )
+
+    def _push_cancel(self, new_id: str, intent: CancelIntent, cause: Cause) -> None:
+        token = self._in_flight.get(intent.signal_id)
+        if token is None:
+            log.info("cancel_of_an_order_that_ended", strategy=self.spec.strategy_id, signal_id=intent.signal_id)
+            return
+        request = CancelRequest(
+            signal_id=new_id,
+            strategy_id=self.spec.strategy_id,
+            strategy_uid=self.spec.strategy_uid,
+            instrument_token=token,
+            symbol=self._instruments[token].symbol,
+            order_signal_id=intent.signal_id,
+            reason=intent.reason,
+        )
+        self._push(self.spec.topics.signals_raw, EventType.CANCEL_REQUEST, request, cause)
+
+    def _push_suppression(self, signal: Signal, cause: Cause) -> None:
+        """Say on `signals.rejected` that the tick was too old to act on; the id is used up all the same."""
+        age = (self._clock.now() - cause.ts) / 1e9
+        message = f"the causing tick is {age:.1f} s old; at most {self.spec.max_tick_age / 1e9:g} s are acted on"
+        rejected = RejectedSignal(
+            original_signal=signal, code=Code.SIGNAL_SUPPRESSED, message=message, decided_at=self._clock.now()
+        )
+        self._push(self.spec.topics.signals_rejected, EventType.REJECTED_SIGNAL, rejected, cause)
+
+    def _push(
+        self, topic: str, event_type: EventType, data: Signal | CancelRequest | RejectedSignal, cause: Cause
+    ) -> None:
+        signal = data.original_signal if isinstance(data, RejectedSignal) else data
+        event = Envelope(
+            id=event_id(signal.signal_id, event_type, 0),
+            type=event_type,
+            version=VERSION,
+            ts=self._clock.now(),
+            source=f"{SOURCE}/{self.spec.strategy_id}",
+            account=self.spec.account,
+            key=signal.key,
+            correlation_id=signal.signal_id,
+            causation_id=cause.causation_id,
+            data=data,
+        )
+        self.outbox.append(PendingEvent(topic, event))

@@ -1,0 +1,61 @@
+"""Which cells a record concerns: token → cells for ticks, (account, key) → cells for orders.
+
+Built once; a tick that no cell wants costs one dictionary look-up, however many cells there are.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from alpha_panda.contracts.events import order_key
+from alpha_panda.contracts.topics import key_partition, tick_partition
+from alpha_panda.ports import TopicPartition
+
+from .cell import Cell
+
+
+class Router:
+    """The runner's map from records to cells."""
+
+    def __init__(self, cells: Iterable[Cell], ticks_topic: str, tick_partitions: int, order_partitions: int) -> None:
+        self._tick_partitions = tick_partitions
+        self.by_token: dict[int, list[Cell]] = {}
+        self.by_topic: dict[str, list[Cell]] = {}
+        self.partitions_of: dict[tuple[str, str], tuple[TopicPartition, ...]] = {}
+        for cell in cells:
+            for token in cell.tokens:
+                self.by_token.setdefault(token, []).append(cell)
+            for topic in account_topics(cell):
+                self.by_topic.setdefault(topic, []).append(cell)
+            self.partitions_of[cell.key] = tuple(_partitions(cell, ticks_topic, tick_partitions, order_partitions))
+
+    def tick_partition(self, token: int) -> int:
+        """Return the partition of the token's ticks."""
+        return tick_partition(token, self._tick_partitions)
+
+    def partitions(self) -> tuple[TopicPartition, ...]:
+        """Return every partition that some cell needs, each once, in a fixed order."""
+        wanted = dict.fromkeys(p for partitions in self.partitions_of.values() for p in partitions)
+        return tuple(sorted(wanted, key=lambda p: (p.topic, p.partition)))
+
+    def drop(self, cell: Cell) -> None:
+        """Route nothing to the cell any more (new lists: a delivery may be walking the old ones)."""
+        for token in cell.tokens:
+            self.by_token[token] = [other for other in self.by_token[token] if other is not cell]
+        for topic in account_topics(cell):
+            self.by_topic[topic] = [other for other in self.by_topic[topic] if other is not cell]
+        self.partitions_of.pop(cell.key, None)
+
+
+def account_topics(cell: Cell) -> Sequence[str]:
+    """Return the topics that tell a cell what became of its signals."""
+    topics = cell.spec.topics
+    return (*topics.orders, topics.signals_rejected)
+
+
+def _partitions(
+    cell: Cell, ticks_topic: str, tick_partitions: int, order_partitions: int
+) -> Iterable[TopicPartition]:
+    ticks = sorted({tick_partition(token, tick_partitions) for token in cell.tokens})
+    orders = sorted({key_partition(order_key(cell.spec.strategy_id, token), order_partitions) for token in cell.tokens})
+    yield from (TopicPartition(ticks_topic, partition) for partition in ticks)
+    for topic in account_topics(cell):
+        yield from (TopicPartition(topic, partition) for partition in orders)

@@ -1,0 +1,285 @@
+"""The runner's loop: fetch, deliver, store checkpoints, produce what was stored, commit.
+
+Reading resumes only from checkpoints, never from the group's offsets; those are committed for lag figures and
+retention alone. Nothing is produced before the checkpoint that holds it is stored.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from alpha_panda.contracts.codec import encode_event
+from alpha_panda.contracts.events import Tick
+from alpha_panda.contracts.stored import OrderFold, TopicOffset
+from alpha_panda.errors import OffsetOutOfRangeError, RecordError, StrategyError
+from alpha_panda.ports import Consumer, Outgoing, Producer, Record, Subscription, TopicPartition
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.records import event_of, ticks_of
+from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.tasks import intake
+
+from .cell import Cause, Cell
+from .router import Router
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """Hosts the cells of one or several strategies on one feed."""
+
+    def __init__(self, context: ServiceContext, group: str, ticks_topic: str) -> None:
+        self.cells: list[Cell] = []
+        self.router: Router
+        self.service: StreamService
+        self._ports = context.ports
+        self._settings = context.settings
+        self._group = group
+        self._ticks_topic = ticks_topic
+        self._next: dict[TopicPartition, int] = {}
+        self._topic_ids: dict[str, str] = {}
+        self._epochs: dict[int, int] = {}
+        self._sequences: dict[int, int] = {}
+        self._record: Record | None = None
+        self._tick: Tick | None = None
+        self._event_ts = 0
+        self._since_checkpoint = 0
+        self._checkpointed_at = 0
+
+    # ------------------------------------------------------------------------------------------- causes
+
+    def cause(self) -> Cause | None:
+        """Return what the cells are reacting to now, if to anything; made only when a strategy asks."""
+        tick, record = self._tick, self._record
+        if record is None:
+            return None
+        if tick is None:
+            return Cause(event_of(record).id, self._event_ts)
+        return Cause(f"{record.id}#{tick.token}:{tick.seq}", tick.ts, tick.token, tick.last_price)
+
+    # -------------------------------------------------------------------------------------------- start
+
+    async def claim(self) -> None:
+        """Claim every cell, decide where to read on, and let strategies without a past start."""
+        partitions = self.router.partitions()
+        for topic in dict.fromkeys(p.topic for p in partitions):
+            self._topic_ids[topic] = await self._ports.bus.topic_id(topic)
+            for partition, (oldest, end) in (await self._ports.bus.offsets(topic)).items():
+                self._next[partition] = end if topic == self._ticks_topic else oldest
+        resume: dict[TopicPartition, int] = {}
+        for cell in self.cells:
+            await self._claim_cell(cell)
+            for partition in self.router.partitions_of.get(cell.key, ()):
+                stored = cell.offsets.get(str(partition))
+                offset = self._next[partition] if stored is None else stored.offset
+                resume[partition] = min(offset, resume.get(partition, offset))
+        self._next = resume
+        self._resume_sequences()
+
+    async def _claim_cell(self, cell: Cell) -> None:
+        claim = await self._ports.checkpoints.claim(*cell.key)
+        try:
+            adopted = cell.adopt(claim, self._ports.ids.new_id())
+        except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
+            self._fail(cell, error)
+            return
+        stale = [name for name, at in cell.offsets.items() if self._topic_ids.get(name.rpartition("/")[0]) != at.topic_id]
+        for name in stale:
+            del cell.offsets[name]
+        if stale:
+            await self._gap(cell, "a topic was created anew: " + ", ".join(stale))
+        elif not adopted:
+            await self._load_book(cell)
+
+    async def _load_book(self, cell: Cell) -> None:
+        """Take positions and folds from risk's book."""
+        book = await self._ports.decisions(cell.spec.account).folds()
+        cell.load_book((order, signal, fold) for order, (signal, fold) in book.items())
+
+    async def _gap(self, cell: Cell, reason: str) -> None:
+        """Records between the checkpoint and now are gone: load the book and tell the strategy."""
+        await self._load_book(cell)
+        try:
+            cell.strategy.on_gap(reason)
+        except Exception as error:  # noqa: BLE001 - users' code
+            self._fail(cell, error)
+
+    def _resume_sequences(self) -> None:
+        """Drop ticks that every cell has seen; a cell that is ahead of the others drops its own."""
+        for token, cells in self.router.by_token.items():
+            seen = [cell.sequences.get(token, (0, 0)) for cell in cells]
+            if seen and min(seen) != (0, 0):
+                partition = self._partition_of(token)
+                self._epochs[partition] = max(self._epochs.get(partition, 0), min(seen)[0])
+                self._sequences[token] = min(seen)[1]
+            for cell, own in zip(cells, seen, strict=True):
+                if own != min(seen):
+                    self._skip_seen(cell, token, own)
+
+    def _skip_seen(self, cell: Cell, token: int, seen: tuple[int, int]) -> None:
+        """Wrap the cell's delivery until it gets the first tick of the token that it has not seen."""
+        inner, partition = cell.deliver, self._partition_of(token)
+        passed = False
+
+        def deliver(tick: Tick) -> None:
+            nonlocal passed
+            if not passed and tick.token == token:
+                if (self._epochs[partition], tick.seq) <= seen:
+                    return
+                passed = True
+                if cell.deliver is deliver:
+                    cell.deliver = inner
+            inner(tick)
+
+        cell.deliver = deliver
+
+    def _partition_of(self, token: int) -> int:
+        return self.router.tick_partition(token)
+
+    # --------------------------------------------------------------------------------------------- loop
+
+    async def run(self, producer: Producer) -> None:
+        """Consume until cancelled."""
+        partitions = self.router.partitions()
+        if not partitions:
+            raise StrategyError(f"{self._group}: " + "; ".join(cell.failed or "" for cell in self.cells))
+        async with self._ports.bus.consumer(Subscription(self._group, partitions=partitions)) as consumer:
+            for partition, offset in self._next.items():
+                await consumer.seek(partition, offset)
+            await self._checkpoint(self.cells, consumer)
+            await self._produce(self.cells, producer)
+            while True:
+                await self._step(consumer, producer)
+
+    async def _step(self, consumer: Consumer, producer: Producer) -> None:
+        try:
+            records = await intake(consumer.fetch(self._settings.fetch_max_records))
+        except OffsetOutOfRangeError as error:
+            await self._skip_gap(consumer, str(error))
+            return
+        self._deliver(records)
+        dirty = [cell for cell in self.cells if cell.outbox and not cell.failed]
+        self._since_checkpoint += len(records)
+        if dirty:
+            await self._checkpoint(dirty, None)
+            await self._produce(dirty, producer)
+        if self._checkpoint_due():
+            await self._checkpoint(self.cells, consumer)
+
+    def _checkpoint_due(self) -> bool:
+        waited = self._ports.clock.now() - self._checkpointed_at
+        return (
+            self._since_checkpoint >= self._settings.checkpoint_max_records
+            or waited >= self._settings.checkpoint_interval_seconds * 1_000_000_000
+        )
+
+    async def _skip_gap(self, consumer: Consumer, reason: str) -> None:
+        for topic in self._topic_ids:
+            for partition, (oldest, _) in (await self._ports.bus.offsets(topic)).items():
+                if partition in self._next and self._next[partition] < oldest:
+                    self._next[partition] = oldest
+                    await consumer.seek(partition, oldest)
+        for cell in self.cells:
+            if not cell.failed:
+                await self._gap(cell, reason)
+
+    # ----------------------------------------------------------------------------------------- delivery
+
+    def _deliver(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._record = record
+            try:
+                if record.topic == self._ticks_topic:
+                    self._deliver_ticks(record)
+                else:
+                    self._deliver_event(record)
+            except RecordError as error:
+                self.service.record_error()
+                log.error("record_skipped", record=record.id, error=str(error))  # noqa: TRY400 - its writer is at fault
+            self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        self._record = self._tick = None
+
+    def _deliver_ticks(self, record: Record) -> None:
+        """Hand each tick to the cells that want it. No log line, span or object per tick."""
+        batch = ticks_of(record)
+        epoch = self._epochs.get(record.partition, 0)
+        if batch.feed_epoch != epoch:
+            if batch.feed_epoch < epoch:
+                return
+            self._begin_epoch(record.partition, batch.feed_epoch)
+        routes, sequences, delivered = self.router.by_token.get, self._sequences, 0
+        for tick in batch.ticks:
+            cells = routes(tick.token)
+            if cells is None or tick.seq <= sequences.get(tick.token, 0):
+                continue
+            sequences[tick.token] = tick.seq
+            self._tick = tick
+            delivered += 1
+            for cell in cells:
+                try:
+                    cell.deliver(tick)
+                except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
+                    self._fail(cell, error)
+        self._tick = None
+        self.service.record_processed(delivered, batch.ts)
+
+    def _begin_epoch(self, partition: int, epoch: int) -> None:
+        self._epochs[partition] = epoch
+        for token in [token for token in self._sequences if self._partition_of(token) == partition]:
+            del self._sequences[token]
+
+    def _deliver_event(self, record: Record) -> None:
+        event = event_of(record)
+        self._event_ts = event.ts
+        for cell in self.router.by_topic.get(record.topic, ()):
+            try:
+                cell.on_account_event(event)
+            except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
+                self._fail(cell, error)
+
+    def _fail(self, cell: Cell, error: Exception) -> None:
+        """Stop the cell: its state can't be trusted. What it had not stored is never produced."""
+        strategy, account = cell.key
+        cell.failed = f"strategy {strategy} on account {account} raised {type(error).__name__}: {error}"
+        log.error("strategy_failed", strategy=strategy, account=account, exc_info=error)
+        self.service.record_error()
+        self.router.drop(cell)
+        if all(other.failed for other in self.cells):
+            raise StrategyError(cell.failed) from error
+
+    # ------------------------------------------------------------------------------------------ storing
+
+    async def checkpoint_all(self) -> None:
+        """Store every living cell once more (graceful stop)."""
+        await self._checkpoint(self.cells, None)
+
+    async def _checkpoint(self, cells: Iterable[Cell], consumer: Consumer | None) -> None:
+        """Store the cells, each by one compare-and-set; with a consumer, also commit how far all have got."""
+        for cell in cells:
+            if not cell.failed:
+                await self._store(cell)
+        if consumer is not None:
+            await consumer.commit({p: offset for p, offset in self._next.items() if p in consumer.assignment()})
+            self._since_checkpoint = 0
+            self._checkpointed_at = self._ports.clock.now()
+
+    async def _store(self, cell: Cell) -> None:
+        partitions = self.router.partitions_of[cell.key]
+        cell.offsets = {str(p): TopicOffset(self._topic_ids[p.topic], self._next[p]) for p in partitions}
+        cell.sequences = {
+            token: (self._epochs.get(self._partition_of(token), 0), self._sequences[token])
+            for token in cell.tokens
+            if token in self._sequences
+        }
+        folds: dict[str, OrderFold] = cell.changed_folds
+        await self._ports.checkpoints.save(*cell.key, cell.incarnation, cell.checkpoint(), folds)
+        cell.changed_folds = {}
+
+    async def _produce(self, cells: Iterable[Cell], producer: Producer) -> None:
+        """Produce what is stored. After the acknowledgement it may leave the next checkpoint."""
+        for cell in cells:
+            if cell.outbox and not cell.failed:
+                await producer.send([
+                    Outgoing(pending.topic, encode_event(pending.event), key=pending.event.key)
+                    for pending in cell.outbox
+                ])
+                cell.outbox = []

@@ -1,0 +1,97 @@
+"""The strategy service: one a Strategy; a runner can host several of one feed (names joined by commas)."""
+
+from collections.abc import Mapping
+
+from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.resources import Strategy as StrategyResource
+from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
+from alpha_panda.runtime.builder import StreamServiceBuilder
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.registry import ServiceDefinition
+from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.settings import Settings
+from alpha_panda.sdk import Strategy, load_strategy_class
+
+from .cell import Cell, CellSpec
+from .router import Router
+from .runner import Runner
+
+SECOND_NS = 1_000_000_000
+
+
+def build(context: ServiceContext) -> StreamService:
+    """Wire a runner for the strategies that the context names, all on one feed."""
+    names = context.resource.split(",")
+    strategies = [context.resources.strategies[name] for name in names]
+    feed_name = strategies[0].spec.market_feed
+    feed = context.resources.feeds[feed_name]
+    settings = context.settings
+    ticks = TopicSpec(market_ticks(feed_name, settings.topic_prefix), feed.spec.partitions)
+    group = f"{settings.topic_prefix}{names[0] if len(names) == 1 else feed_name}.strategy"
+    runner = Runner(context, group, ticks.name)
+    runner.cells = [
+        Cell(spec, context.ports.clock, runner.cause)
+        for strategy in strategies
+        for spec in cell_specs(strategy, context.resources, settings)
+    ]
+    runner.router = Router(runner.cells, ticks.name, ticks.partitions, settings.order_partitions)
+    accounts = dict.fromkeys(account for strategy in strategies for account in strategy.spec.accounts)
+    topics = [TopicMap(account, settings.topic_prefix).specs(settings.order_partitions) for account in accounts]
+
+    def details() -> Mapping[str, str | int | float | bool | None]:
+        failed = [cell.failed for cell in runner.cells if cell.failed]
+        return {
+            "cells": len(runner.cells),
+            "failed": len(failed),
+            "signals": sum(cell.signals for cell in runner.cells),
+            "error": failed[0] if failed else None,
+        }
+
+    runner.service = (
+        StreamServiceBuilder("strategy", context)
+        .topics([ticks, *(spec for specs in topics for spec in specs)])
+        .on_start(runner.claim)
+        .consume_with(runner.run, "runner")
+        .on_stop(runner.checkpoint_all)
+        .details(details)
+        .build()
+    )
+    return runner.service
+
+
+def cell_specs(strategy: StrategyResource, resources: ResourceSet, settings: Settings) -> list[CellSpec]:
+    """Return what to build for each of the strategy's accounts; StrategyLoadError if its class can't be had."""
+    spec = strategy.spec
+    loaded = strategy_class(strategy, resources)
+    master = resources.feeds[spec.market_feed].instruments
+    ttl = spec.signal_ttl_seconds or settings.signal_ttl_seconds
+    max_age = spec.max_tick_age_seconds or settings.tick_max_age_seconds
+    return [
+        CellSpec(
+            strategy_id=strategy.metadata.name,
+            strategy_uid=strategy.metadata.uid or strategy.metadata.name,
+            account=account,
+            topics=TopicMap(account, settings.topic_prefix),
+            strategy_class=loaded,
+            parameters=loaded.Parameters.model_validate(spec.parameters),
+            instruments=tuple(master.symbol(symbol) for symbol in spec.instruments),
+            signal_ttl=int(ttl * SECOND_NS),
+            max_tick_age=int(max_age * SECOND_NS),
+        )
+        for account in spec.accounts
+    ]
+
+
+def strategy_class(strategy: StrategyResource, resources: ResourceSet) -> type[Strategy]:
+    """Return the class that the manifest names, by type, by class path or from a file beside it."""
+    spec = strategy.spec
+    code = spec.code
+    return load_strategy_class(
+        type=spec.type,
+        class_path=spec.class_,
+        code_file=None if code is None else resources.directory_of(strategy) / code.file,
+        code_class=None if code is None else code.class_,
+    )
+
+
+SERVICE = ServiceDefinition(name="strategy", kind="Strategy", build=build, start_order=50)

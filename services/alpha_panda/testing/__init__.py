@@ -1,0 +1,1 @@
+"""Helpers for tests, ours and those of people who write strategies. Nothing that trades imports this."""

@@ -1,0 +1,213 @@
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alpha_panda.contracts.enums import OrderStatus, OrderType, Side, Validity
+from alpha_panda.contracts.events import ZERO, OrderUpdate
+from alpha_panda.contracts.stored import OrderFold
+from alpha_panda.domain.fold import FoldStep, amount, contradictory, fold_order
+from alpha_panda.errors import RecordError
+
+D = Decimal
+S = OrderStatus
+
+
+def update(
+    status: OrderStatus,
+    filled: str = "0",
+    price: str | None = None,
+    fees: str = "0",
+    *,
+    revision: int = 0,
+    correction: bool = False,
+) -> OrderUpdate:
+    return OrderUpdate(
+        signal_id="s",
+        order_id="o",
+        strategy_id="m",
+        instrument_token=1,
+        symbol="X:A",
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=D(10),
+        validity=Validity.DAY,
+        status=status,
+        rank=int(status.rank),
+        price=None if price is None else D(price),
+        filled_quantity=D(filled),
+        fees=D(fees),
+        revision=revision,
+        correction=correction,
+    )
+
+
+def fold_all(updates: list[OrderUpdate]) -> tuple[OrderFold, list[FoldStep]]:
+    fold, steps = OrderFold(), []
+    for item in updates:
+        step = fold_order(fold, item)
+        steps.append(step)
+        fold = step.fold
+    return fold, steps
+
+
+LIFE = [
+    update(S.PLACED, revision=1),
+    update(S.PARTIALLY_FILLED, "4", "100", "0.4", revision=2),
+    update(S.PARTIALLY_FILLED, "7", "101", "0.7", revision=3),
+    update(S.CANCELLED, "7", "101", "0.7", revision=4),
+]
+
+
+def test_a_life_by_hand() -> None:
+    fold, steps = fold_all(LIFE)
+    assert [step.quantity_delta for step in steps] == [0, 4, 3, 0]
+    assert [step.amount_delta for step in steps] == [0, 400, 307, 0]
+    assert [step.fees_delta for step in steps] == [0, D("0.4"), D("0.3"), 0]
+    assert fold.filled_quantity == 7
+    assert fold.average_price == 101
+    assert fold.terminal
+    assert not any(step.contradiction for step in steps)
+
+
+def test_cancelled_first_already_has_the_final_quantity() -> None:
+    _, steps = fold_all(LIFE[::-1])
+    assert [step.quantity_delta for step in steps] == [7, 0, 0, 0]
+    assert steps[0].amount_delta == 707
+
+
+def test_the_rank_is_a_maximum_of_its_own() -> None:
+    fold, _ = fold_all([update(S.CANCELLED, "0"), update(S.PARTIALLY_FILLED, "4", "100")])
+    assert fold.terminal
+    assert fold.filled_quantity == 4
+
+
+def test_a_correction_lowers_once() -> None:
+    lower = update(S.FILLED, "6", "99", "0.5", revision=5, correction=True)
+    filled = update(S.FILLED, "10", "100", "1", revision=4)
+    fold, steps = fold_all([filled, lower, lower, filled])
+    assert [step.quantity_delta for step in steps] == [10, -4, 0, 0]
+    assert [step.amount_delta for step in steps] == [1000, 6 * 99 - 1000, 0, 0]
+    assert [step.fees_delta for step in steps] == [1, D("-0.5"), 0, 0]
+    assert fold.correction_revision == 5
+
+
+def test_of_two_corrections_the_later_revision_wins_whatever_comes_first() -> None:
+    first = update(S.FILLED, "6", "99", revision=5, correction=True)
+    second = update(S.FILLED, "3", "98", revision=6, correction=True)
+    for order in ([first, second], [second, first]):
+        fold, _ = fold_all(order)
+        assert (fold.filled_quantity, fold.average_price, fold.correction_revision) == (3, 98, 6)
+
+
+def test_the_average_is_multiplied_out_without_rounding() -> None:
+    average = D(1001) / D(3)
+    fold, steps = fold_all([update(S.FILLED, "3.000000000001", str(average))])
+    assert len(average.as_tuple().digits) == 28
+    assert steps[0].amount_delta == amount(fold)
+    assert Fraction(amount(fold)) == Fraction(average) * Fraction("3.000000000001")
+
+
+@pytest.mark.parametrize("refusal", [S.FAILED, S.LOST])
+@pytest.mark.parametrize(
+    "reached",
+    [
+        update(S.PLACED),
+        update(S.PARTIALLY_FILLED, "1", "5"),
+        update(S.FILLED, "10", "5"),
+        update(S.CANCELLED),
+    ],
+)
+def test_reached_and_refused_contradict_once(refusal: OrderStatus, reached: OrderUpdate) -> None:
+    for order in ([update(refusal), reached], [reached, update(refusal)]):
+        fold, steps = fold_all([*order, *order])
+        assert [step.contradiction for step in steps] == [False, True, False, False]
+        assert contradictory(fold)
+
+
+def test_a_failure_with_a_fill_contradicts_itself() -> None:
+    assert fold_order(OrderFold(), update(S.FAILED, "1", "5")).contradiction
+
+
+def test_a_late_match_is_booked_and_contradicts() -> None:
+    late = update(S.FILLED, "10", "100", revision=3, correction=True)
+    _, steps = fold_all([update(S.LOST, revision=2), late])
+    assert steps[1].quantity_delta == 10
+    assert steps[1].contradiction
+
+
+@pytest.mark.parametrize("reached", [update(S.PLACED), update(S.FILLED, "10", "5")])
+def test_a_rejected_signal_that_reached_the_broker_contradicts(reached: OrderUpdate) -> None:
+    assert not fold_order(OrderFold(), reached).contradiction
+    assert fold_order(OrderFold(), reached, rejected=True).contradiction
+    assert not fold_order(OrderFold(), update(S.FAILED), rejected=True).contradiction
+
+
+@pytest.mark.parametrize("refusal", [S.FAILED, S.LOST])
+def test_two_refusals_do_not_contradict(refusal: OrderStatus) -> None:
+    _, steps = fold_all([update(refusal), update(S.FAILED)])
+    assert not any(step.contradiction for step in steps)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        update(S.FILLED, "10"),
+        update(S.FILLED, "NaN", "1"),
+        update(S.FILLED, "-1", "1"),
+        update(S.FILLED, "1", "Infinity"),
+        update(S.FILLED, "1", "1", "NaN"),
+        update(S.FILLED, "1E+50", "1"),
+    ],
+)
+def test_what_can_not_be_booked_is_refused(bad: OrderUpdate) -> None:
+    with pytest.raises(RecordError, match="order s"):
+        fold_order(OrderFold(), bad)
+
+
+money = st.decimals(min_value=0, max_value=1000, places=2)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> OrderUpdate:
+    filled = draw(st.integers(0, 10))
+    return update(
+        draw(st.sampled_from(list(S))),
+        str(filled),
+        str(draw(money)) if filled else draw(st.sampled_from([None, "3"])),
+        str(draw(money)),
+        revision=draw(st.integers(0, 4)),
+        correction=draw(st.booleans()),
+    )
+
+
+@given(st.data(), st.lists(events(), max_size=7))
+def test_order_and_repetition_do_not_matter(data: st.DataObject, updates: list[OrderUpdate]) -> None:
+    shuffled = data.draw(
+        st.permutations(updates + data.draw(st.lists(st.sampled_from(updates)) if updates else st.just([])))
+    )
+    fold, steps = fold_all(updates)
+    other, other_steps = fold_all(shuffled)
+    assert msgspec.json.encode(fold) == msgspec.json.encode(other)
+    for final, run in ((fold, steps), (other, other_steps)):
+        assert sum((step.quantity_delta for step in run), ZERO) == final.filled_quantity
+        assert sum((step.amount_delta for step in run), ZERO) == amount(final)
+        assert sum((step.fees_delta for step in run), ZERO) == final.fees
+        assert sum(step.contradiction for step in run) == contradictory(final)
+
+
+@given(st.lists(events(), max_size=7))
+def test_without_corrections_nothing_ever_falls(updates: list[OrderUpdate]) -> None:
+    plain = [msgspec.structs.replace(item, correction=False) for item in updates]
+    fold, steps = fold_all(plain)
+    assert all(step.quantity_delta >= 0 for step in steps)
+    assert fold.filled_quantity == max((item.filled_quantity for item in plain), default=ZERO)
+    assert fold.rank == max((item.rank for item in plain), default=0)
+
+
+def test_a_fold_survives_storage() -> None:
+    fold, _ = fold_all(LIFE)
+    assert msgspec.json.decode(msgspec.json.encode(fold), type=OrderFold) == fold

@@ -1,0 +1,546 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.topics import TopicSpec, dlq
+from alpha_panda.errors import (
+    BreakerOpenError,
+    DependencyUnavailableError,
+    FencedError,
+    RebalancedError,
+    RecordError,
+    TransientError,
+    UndecodableRecordError,
+    UnknownOutcomeError,
+)
+from alpha_panda.ports import Record, Subscription, TopicPartition
+from alpha_panda.runtime.builder import BreakerAction, StreamService
+from unit.runtime.world import GROUP, SUBSCRIPTION, TOPIC, Handler, World, headers_of
+
+DLQ = dlq(TOPIC)
+
+
+def down(dependency: str = "redis") -> DependencyUnavailableError:
+    return DependencyUnavailableError(dependency, "no answer")
+
+
+def consuming(world: World, handler: Handler, **options: Any) -> StreamService:
+    return world.builder().consume(SUBSCRIPTION, handler, **options).build()
+
+
+class Told:
+    """An `on_dead_letter` that records what it was told, and fails as ordered."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.calls: list[tuple[str, Code, str]] = []
+        self.failures = list(failures)
+
+    async def __call__(self, record: Record, code: Code, message: str) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.calls.append((record.value.decode(), code, message))
+
+
+class TestBatches:
+    async def test_a_handler_gets_a_whole_batch_and_it_is_committed_after(self, world: World) -> None:
+        handler = Handler()
+        await world.produce("a", "b", "c")
+        async with world.running(consuming(world, handler)):
+            assert handler.calls == [["a", "b", "c"]]
+            assert await world.committed() == 3
+
+    async def test_a_batch_is_never_larger_than_asked_for(self, world: World) -> None:
+        handler = Handler()
+        await world.produce("a", "b", "c")
+        async with world.running(consuming(world, handler, max_records=2)):
+            assert handler.calls == [["a", "b"], ["c"]]
+
+    async def test_the_settings_limit_a_batch_by_default(self, make_world: Callable[..., World]) -> None:
+        world, handler = make_world(fetch_max_records=1), Handler()
+        await world.produce("a", "b")
+        async with world.running(consuming(world, handler)):
+            assert handler.calls == [["a"], ["b"]]
+
+    async def test_nothing_is_committed_before_the_handler_is_done(self, world: World) -> None:
+        gate = asyncio.Event()
+
+        async def slow(_records: Sequence[Record]) -> None:
+            await gate.wait()
+
+        await world.produce("a")
+        async with world.running(world.builder().consume(SUBSCRIPTION, slow).build()):
+            assert await world.committed() is None
+            gate.set()
+            await world.settle()
+            assert await world.committed() == 1
+
+    async def test_without_commit_nothing_is_ever_committed(self, world: World) -> None:
+        handler = Handler()
+        await world.produce("a")
+        service = consuming(world, handler, commit=False)
+        async with world.running(service):
+            await service.stop()
+        assert handler.calls == [["a"]]
+        assert await world.committed() is None
+
+    async def test_a_batch_that_failed_is_repeated_record_by_record(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["b"] = lambda: UndecodableRecordError("b is no JSON")
+        await world.produce("a", "b", "c")
+        service = consuming(world, handler)
+        async with world.running(service):
+            assert handler.calls == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+            assert await world.committed() == 3
+            assert [letter.value for letter in await world.letters()] == [b"b"]
+            assert (service.get_status().errors, service.get_status().dead_lettered) == (2, 1)
+
+
+class TestRetries:
+    async def test_a_record_error_is_not_retried_and_its_letter_tells_all(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.poison["a"] = lambda: UndecodableRecordError("not JSON")
+        await world.produce("a")
+        async with world.running(consuming(world, handler, on_dead_letter=told)):
+            assert handler.calls == [["a"]]
+            (letter,) = await world.letters()
+        assert (letter.key, letter.value) == ("a", b"a")
+        assert {**headers_of(letter), "dlq.timestamp": "-"} == {
+            "traceparent": "00-1",
+            "dlq.topic": TOPIC,
+            "dlq.partition": "0",
+            "dlq.offset": "0",
+            "dlq.timestamp": "-",
+            "dlq.code": "UNDECODABLE",
+            "dlq.message": "not JSON",
+            "dlq.error": "UndecodableRecordError",
+            "dlq.service": "engine",
+            "dlq.attempts": "1",
+        }
+        assert told.calls == [("a", Code.UNDECODABLE, "not JSON")]
+
+    async def test_a_transient_error_that_passes_leaves_no_letter(self, world: World) -> None:
+        handler = Handler()
+        handler.failures = [TransientError("busy"), TransientError("busy")]
+        await world.produce("a")
+        async with world.running(consuming(world, handler)):
+            await world.clock.advance(1)
+            assert handler.calls == [["a"]] * 3
+            assert await world.letters() == []
+            assert await world.committed() == 1
+
+    async def test_the_waits_between_attempts_grow(self, world: World) -> None:
+        begun = world.clock.monotonic()
+        times = []
+
+        async def fail(_records: Sequence[Record]) -> None:
+            times.append((world.clock.monotonic() - begun) / 1e9)
+            raise TransientError("busy")
+
+        await world.produce("a")
+        async with world.running(world.builder().consume(SUBSCRIPTION, fail).build()):
+            await world.clock.advance(10)
+        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        assert len(waits) == 4
+        for wait, ceiling in zip(waits, [0.1, 0.2, 0.4, 0.8], strict=True):
+            assert ceiling / 2 <= wait <= ceiling
+
+    async def test_a_transient_error_that_stays_is_set_aside_after_its_attempts(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: TransientError("busy")
+        await world.produce("a", "b")
+        async with world.running(consuming(world, handler, max_records=1)):
+            await world.clock.advance(10)
+            assert handler.calls == [["a"]] * 5 + [["b"]]
+            (letter,) = await world.letters()
+        assert headers_of(letter)["dlq.code"] == "RETRIES_EXHAUSTED"
+        assert headers_of(letter)["dlq.attempts"] == "5"
+
+    async def test_an_unexpected_error_has_its_own_small_number(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: ZeroDivisionError("by zero")
+        await world.produce("a", "b")
+        async with world.running(consuming(world, handler, max_records=1)):
+            await world.clock.advance(10)
+            assert handler.calls == [["a"]] * 2 + [["b"]]
+            (letter,) = await world.letters()
+        assert headers_of(letter)["dlq.code"] == "INTERNAL_ERROR"
+        assert headers_of(letter)["dlq.error"] == "ZeroDivisionError"
+
+    async def test_retries_wait_the_same_time_in_each_run(self, make_world: Callable[..., World]) -> None:
+        ends: list[list[int]] = [[], []]
+        for times in ends:
+            world = make_world()
+
+            async def fail(_records: Sequence[Record], world: World = world, times: list[int] = times) -> None:
+                times.append(world.clock.monotonic())
+                raise TransientError("busy")
+
+            await world.produce("a")
+            async with world.running(world.builder().consume(SUBSCRIPTION, fail).build()):
+                await world.clock.advance(5)
+        waits = [[later - times[0] for later in times] for times in ends]
+        assert len(waits[0]) == 5
+        assert waits[0] == waits[1]
+
+
+class TestMustExit:
+    @pytest.mark.parametrize("error", [FencedError("stale"), UnknownOutcomeError("reply lost")])
+    @pytest.mark.parametrize("batch", [("a",), ("a", "b")])
+    async def test_it_ends_the_service_uncommitted_and_without_a_letter(
+        self, world: World, error: Exception, batch: tuple[str, ...]
+    ) -> None:
+        handler = Handler()
+        handler.failures = [error]
+        await world.produce(*batch)
+        service = consuming(world, handler)
+        async with world.running(service) as run:
+            with pytest.raises(type(error)):
+                await run
+        assert len(handler.calls) == 1
+        assert await world.committed() is None
+        assert await world.letters() == []
+        assert service.get_status().state == "failed"
+
+    async def test_a_handler_that_cancels_itself_ends_the_service_uncommitted(self, world: World) -> None:
+        handler = Handler()
+        handler.failures = [asyncio.CancelledError()]
+        await world.produce("a")
+        async with world.running(consuming(world, handler)) as run:
+            with pytest.raises(asyncio.CancelledError):
+                await run
+        assert await world.committed() is None
+
+    async def test_what_was_uncommitted_comes_again_to_the_next_service(self, world: World) -> None:
+        first, second = Handler(), Handler()
+        first.failures = [FencedError("stale")]
+        await world.produce("a", "b")
+        async with world.running(consuming(world, first)) as run:
+            await asyncio.gather(run, return_exceptions=True)
+        async with world.running(consuming(world, second)):
+            assert second.calls == [["a", "b"]]
+
+
+class TestPause:
+    async def test_while_the_breaker_is_open_it_waits_and_loses_nothing(self, world: World) -> None:
+        handler = Handler()
+        handler.failures = [down()] * 5
+        await world.produce("a", "b")
+        service = consuming(world, handler, max_records=1)
+        async with world.running(service):
+            await world.clock.advance(2)
+            assert handler.calls == [["a"]] * 5
+            assert service.get_status().details["breaker.redis"] == "open"
+            await world.clock.advance(7)
+            assert handler.calls == [["a"]] * 5
+            await world.clock.advance(3)
+            assert handler.calls == [["a"]] * 6 + [["b"]]
+            assert service.get_status().details["breaker.redis"] == "closed"
+            assert await world.letters() == []
+            assert await world.committed() == 2
+
+    async def test_one_probe_at_a_time_however_long_it_takes(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = down
+        await world.produce("a")
+        async with world.running(consuming(world, handler)):
+            await world.clock.advance(101.5)
+            assert 5 + 9 <= len(handler.calls) <= 5 + 10
+            assert await world.letters() == []
+            handler.poison.clear()
+            await world.clock.advance(10)
+            assert await world.committed() == 1
+
+    async def test_below_the_threshold_a_dependency_costs_no_record_either(
+        self, make_world: Callable[..., World]
+    ) -> None:
+        world, handler = make_world(breaker_failure_threshold=100, retry_transient_attempts=2), Handler()
+        handler.failures = [down()] * 20
+        await world.produce("a")
+        async with world.running(consuming(world, handler)):
+            await world.clock.advance(120)
+            assert len(handler.calls) == 21
+            assert await world.letters() == []
+
+    async def test_a_stop_ends_the_wait_and_commits_what_was_done_before_it(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["b"] = down
+        await world.produce("a", "b", "c")
+        service = consuming(world, handler)
+        async with world.running(service) as run:
+            await world.clock.advance(5)
+            await service.stop()
+            await run
+        assert await world.committed() == 1
+        assert await world.letters() == []
+        assert ["c"] not in handler.calls
+
+    async def test_a_stop_ends_the_waiting_for_a_handlers_own_breaker(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: BreakerOpenError("elsewhere", "open")
+        await world.produce("a")
+        service = consuming(world, handler)
+        async with world.running(service) as run:
+            await world.clock.advance(60)
+            assert service.get_status().details["breaker.elsewhere"] == "closed"
+            await service.stop()
+            await run
+        assert await world.committed() is None
+
+    async def test_a_batch_is_not_tried_as_a_whole_while_a_dependency_is_in_doubt(self, world: World) -> None:
+        handler = Handler()
+        handler.failures = [down()] * 5
+        await world.produce("a")
+        async with world.running(consuming(world, handler)):
+            await world.clock.advance(5)
+            await world.produce("b", "c")
+            await world.clock.advance(10)
+            assert handler.calls == [["a"]] * 6 + [["b", "c"]]
+
+
+class TestDeadLetterAction:
+    def service(self, world: World, handler: Handler, told: Told) -> StreamService:
+        return consuming(world, handler, when_open=BreakerAction.DEAD_LETTER, on_dead_letter=told, max_records=1)
+
+    async def test_while_open_records_go_straight_to_the_letters(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.failures = [down()] * 5
+        await world.produce("a", "b", "c")
+        async with world.running(self.service(world, handler, told)):
+            await world.clock.advance(5)
+            assert handler.calls == [["a"]] * 5
+            letters = [headers_of(letter) for letter in await world.letters()]
+            assert await world.committed() == 3
+        assert [letter["dlq.code"] for letter in letters] == ["BREAKER_OPEN"] * 3
+        assert [letter["dlq.attempts"] for letter in letters] == ["5", "0", "0"]
+        assert told.calls[2] == ("c", Code.BREAKER_OPEN, "circuit breaker open: redis")
+
+    async def test_the_first_record_after_the_reset_time_is_the_probe(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.failures = [down()] * 6
+        await world.produce("a")
+        async with world.running(self.service(world, handler, told)):
+            await world.clock.advance(15)
+            await world.produce("probe", "aside")
+            await world.settle()
+            assert handler.calls[5:] == [["probe"]]
+            await world.clock.advance(15)
+            await world.produce("good", "next")
+            await world.settle()
+            assert handler.calls[6:] == [["good"], ["next"]]
+        assert [value for value, _, _ in told.calls] == ["a", "probe", "aside"]
+
+    async def test_failures_below_the_threshold_exhaust_the_record_itself(
+        self, make_world: Callable[..., World]
+    ) -> None:
+        world, handler, told = make_world(breaker_failure_threshold=50), Handler(), Told()
+        handler.poison["a"] = down
+        await world.produce("a")
+        async with world.running(self.service(world, handler, told)):
+            await world.clock.advance(5)
+        assert told.calls == [("a", Code.DEPENDENCY_UNAVAILABLE, "redis: no answer")]
+
+
+class TestSettingAside:
+    async def test_a_record_whose_letter_can_not_be_written_waits_uncommitted(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: RecordError("bad")
+        await world.produce("a", "b")
+        world.bus.faults.fail_sends(8, topic=DLQ)
+        async with world.running(consuming(world, handler, max_records=1)):
+            await world.clock.advance(1)
+            assert await world.committed() is None
+            assert await world.letters() == []
+            await world.clock.advance(60)
+            assert [letter.value for letter in await world.letters()] == [b"a"]
+            assert await world.committed() == 2
+            assert handler.calls == [["a"], ["b"]]
+
+    async def test_a_stop_while_the_letter_can_not_be_written_leaves_the_record_to_the_next(
+        self, world: World
+    ) -> None:
+        handler, again = Handler(), Handler()
+        handler.poison["a"] = lambda: RecordError("bad")
+        await world.produce("a")
+        world.bus.faults.fail_sends(1000, topic=DLQ)
+        service = consuming(world, handler)
+        async with world.running(service) as run:
+            await world.clock.advance(5)
+            await service.stop()
+            await run
+        async with world.running(consuming(world, again)):
+            assert again.calls == [["a"]]
+
+    async def test_a_letter_whose_acknowledgement_was_lost_is_written_again(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: RecordError("bad")
+        await world.produce("a")
+        world.bus.faults.fail_sends(written=True, topic=DLQ)
+        async with world.running(consuming(world, handler)):
+            await world.clock.advance(1)
+            origins = [headers_of(letter)["dlq.offset"] for letter in await world.letters()]
+        assert origins == ["0", "0"]
+
+    async def test_the_hook_is_repeated_while_its_dependency_is_down(self, world: World) -> None:
+        handler, told = Handler(), Told(down(), down(), down())
+        handler.poison["a"] = lambda: RecordError("bad")
+        await world.produce("a")
+        async with world.running(consuming(world, handler, on_dead_letter=told)):
+            assert await world.committed() is None
+            await world.clock.advance(10)
+            assert told.calls == [("a", Code.SCHEMA_INVALID, "bad")]
+            assert await world.committed() == 1
+            assert len(await world.letters()) == 1
+
+    async def test_a_hook_that_can_make_nothing_of_the_record_does_not_block(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: RecordError("bad")
+        await world.produce("a")
+        async with world.running(consuming(world, handler, on_dead_letter=Told(RecordError("really")))):
+            assert await world.committed() == 1
+
+    @pytest.mark.parametrize("error", [UnknownOutcomeError("reply lost"), ZeroDivisionError("surprise")])
+    async def test_any_other_error_of_the_hook_ends_the_service_uncommitted(
+        self, world: World, error: Exception
+    ) -> None:
+        handler = Handler()
+        handler.poison["a"] = lambda: RecordError("bad")
+        await world.produce("a")
+        async with world.running(consuming(world, handler, on_dead_letter=Told(error))) as run:
+            with pytest.raises(type(error)):
+                await run
+        assert await world.committed() is None
+
+
+class FaultyConsumer:
+    """A consumer whose commits and fetches fail as ordered."""
+
+    def __init__(self, inner: Any, commits: list[Exception], fetches: list[Exception]) -> None:
+        self._inner, self._commits, self._fetches = inner, commits, fetches
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def commit(self, offsets: Any) -> None:
+        if self._commits:
+            raise self._commits.pop(0)
+        await self._inner.commit(offsets)
+
+    async def fetch(self, max_records: int) -> list[Record]:
+        if self._fetches:
+            raise self._fetches.pop(0)
+        return await self._inner.fetch(max_records)  # type: ignore[no-any-return]
+
+
+class FaultyBus:
+    def __init__(
+        self, inner: Any, commits: Sequence[Exception] = (), fetches: Sequence[Exception] = ()
+    ) -> None:
+        self._inner, self._commits, self._fetches = inner, list(commits), list(fetches)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def consumer(self, subscription: Subscription) -> Any:
+        return _Opened(self._inner.consumer(subscription), self._commits, self._fetches)
+
+
+class _Opened:
+    def __init__(self, manager: Any, commits: list[Exception], fetches: list[Exception]) -> None:
+        self._manager, self._commits, self._fetches = manager, commits, fetches
+
+    async def __aenter__(self) -> FaultyConsumer:
+        return FaultyConsumer(await self._manager.__aenter__(), self._commits, self._fetches)
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._manager.__aexit__(*error)
+
+
+class TestFaultsOfTheBus:
+    async def test_a_partition_that_moved_away_is_dropped_and_reading_goes_on(self, world: World) -> None:
+        handler = Handler()
+        bus = FaultyBus(world.bus, commits=[RebalancedError("moved")])
+        await world.produce("a")
+        async with world.running(world.builder(bus=bus).consume(SUBSCRIPTION, handler).build()):
+            assert await world.committed() is None
+            await world.produce("b")
+            await world.settle()
+            assert handler.calls == [["a"], ["b"]]
+            assert await world.committed() == 2
+
+    async def test_a_commit_that_failed_is_covered_by_the_one_at_the_stop(self, world: World) -> None:
+        handler = Handler()
+        bus = FaultyBus(world.bus, commits=[down("kafka")])
+        await world.produce("a")
+        service = world.builder(bus=bus).consume(SUBSCRIPTION, handler).build()
+        async with world.running(service) as run:
+            assert await world.committed() is None
+            assert service.get_status().errors == 1
+            await service.stop()
+            await run
+        assert await world.committed() == 1
+
+    async def test_a_fetch_that_failed_is_repeated(self, world: World) -> None:
+        handler = Handler()
+        bus = FaultyBus(world.bus, fetches=[down("kafka")] * 7)
+        await world.produce("a")
+        service = world.builder(bus=bus).consume(SUBSCRIPTION, handler).build()
+        async with world.running(service):
+            await world.clock.advance(60)
+            assert handler.calls == [["a"]]
+            assert service.get_status().errors == 7
+
+    @pytest.mark.parametrize(("from_latest", "expected"), [(False, [["c"]]), (True, [])])
+    async def test_reading_goes_on_behind_a_gap_and_the_loss_is_counted(
+        self, world: World, from_latest: bool, expected: list[list[str]]
+    ) -> None:
+        handler = Handler()
+        subscription = Subscription(GROUP, topics=(TOPIC,), from_latest=from_latest)
+        service = world.builder().consume(subscription, handler).build()
+        await world.produce("first")
+        async with world.bus.consumer(SUBSCRIPTION) as consumer:
+            await consumer.fetch(1)
+            await consumer.commit({TopicPartition(TOPIC, 0): 1})
+        await world.produce("a", "b", "c")
+        world.bus.delete_records(TopicPartition(TOPIC, 0), before=3)
+        async with world.running(service):
+            assert handler.calls == expected
+            assert service.get_status().errors == 1
+            await world.produce("d")
+            await world.settle()
+            assert handler.calls == [*expected, ["d"]]
+
+
+async def test_the_letters_topic_is_there_before_anything_is_consumed(world: World) -> None:
+    async with world.running(consuming(world, Handler())):
+        assert await world.letters() == []
+
+
+async def test_topics_of_a_reader_by_itself_have_letters_too(world: World) -> None:
+    await world.bus.ensure_topics([TopicSpec(TOPIC, 1)])
+    subscription = Subscription(GROUP, partitions=(TopicPartition(TOPIC, 0),))
+    async with world.running(world.builder().consume(subscription, Handler()).build()):
+        assert await world.letters() == []
+
+
+async def test_two_consumers_of_one_service_share_the_breaker_of_a_dependency(world: World) -> None:
+    one, two = Handler(), Handler()
+    one.failures = [down()] * 3
+    two.failures = [down()] * 3
+    await world.produce("a")
+    await world.produce("x", topic="other")
+    service = (
+        world.builder()
+        .consume(SUBSCRIPTION, one)
+        .consume(Subscription("other", topics=("other",)), two)
+        .build()
+    )
+    async with world.running(service):
+        await world.clock.advance(2)
+        assert service.get_status().details["breaker.redis"] == "open"
+        assert len(one.calls) + len(two.calls) == 5
+        await world.clock.advance(10)
+        assert service.get_status().details["breaker.redis"] == "closed"
+        assert await world.letters() == []

@@ -1,0 +1,144 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alpha_panda.errors import SettingsError, UserInputError
+from alpha_panda.runtime.settings import Settings, allowed_values, env_name, load_settings
+from alpha_panda.runtime.settings_docs import WHY
+
+DEFAULTS = {
+    "topic_prefix": "",
+    "order_partitions": 4,
+    "fetch_max_records": 500,
+    "feed_batch_max_ticks": 500,
+    "feed_batch_max_delay_ms": 50,
+    "heartbeat_seconds": 1,
+    "retry_transient_attempts": 5,
+    "retry_transient_initial_seconds": 0.1,
+    "retry_max_seconds": 5,
+    "retry_unexpected_attempts": 2,
+    "breaker_failure_threshold": 5,
+    "breaker_reset_seconds": 10,
+    "drain_timeout_seconds": 30,
+    "lease_ttl_seconds": 10,
+    "lease_renew_seconds": 3,
+    "status_interval_seconds": 5,
+    "status_ttl_seconds": 20,
+    "control_renew_seconds": 5,
+    "control_ttl_seconds": 60,
+    "clock_skew_max_ms": 200,
+    "send_within_seconds": 5,
+    "lost_after_seconds": 30,
+    "book_reads_for_lost": 3,
+    "tracker_interval_seconds": 1,
+    "checkpoint_interval_seconds": 5,
+    "checkpoint_max_records": 1000,
+    "portfolio_interval_seconds": 1,
+    "signal_ttl_seconds": 10,
+    "tick_max_age_seconds": 10,
+    "memory_retain_records": 10_000,
+    "memory_max_backlog": 100_000,
+    "restart_initial_seconds": 0.1,
+    "restart_max_seconds": 30,
+    "restart_max_attempts": 10,
+    "log_level": "INFO",
+    "log_format": "auto",
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(env_name(field), raising=False)
+
+
+def test_the_defaults_are_those_that_were_agreed() -> None:
+    assert load_settings().model_dump() == DEFAULTS
+
+
+def test_a_variable_replaces_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAPANDA_TOPIC_PREFIX", "trading.")
+    monkeypatch.setenv("ALPHAPANDA_LOG_LEVEL", "debug")
+    monkeypatch.setenv("ALPHAPANDA_HEARTBEAT_SECONDS", "0.25")
+    settings = load_settings()
+    assert (settings.topic_prefix, settings.log_level, settings.heartbeat_seconds) == ("trading.", "DEBUG", 0.25)
+
+
+def test_an_override_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAPANDA_ORDER_PARTITIONS", "2")
+    assert load_settings(order_partitions=8).order_partitions == 8
+
+
+def test_settings_can_not_be_changed_once_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().order_partitions = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("order_partitions", "many", "integer ≥ 1, ≤ 1024 (default 4)"),
+        ("order_partitions", "0", "integer ≥ 1, ≤ 1024 (default 4)"),
+        ("fetch_max_records", "1.5", "integer ≥ 1 (default 500)"),
+        ("heartbeat_seconds", "0", "number > 0 (default 1)"),
+        ("heartbeat_seconds", "nan", "number > 0 (default 1)"),
+        ("drain_timeout_seconds", "inf", "number > 0 (default 30)"),
+        ("lost_after_seconds", "-1", "number ≥ 0 (default 30)"),
+        ("log_level", "chatty", "DEBUG | INFO | WARNING | ERROR (default 'INFO')"),
+        ("log_format", "xml", "auto | json | console (default 'auto')"),
+        ("topic_prefix", "no-dot", "text matching `^([A-Za-z0-9_-]+[.])*$`, at most 80 characters (default '')"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_variable_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, field: str, value: str, allowed: str
+) -> None:
+    monkeypatch.setenv(env_name(field), value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert message.startswith(f"ALPHAPANDA_{field.upper()} is {value!r}: ")
+    assert message.endswith(f"; allowed: {allowed}")
+    assert isinstance(caught.value, UserInputError)
+
+
+def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAPANDA_ORDER_PARTITIONS", "x")
+    monkeypatch.setenv("ALPHAPANDA_LOG_FORMAT", "y")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ("lease_renew_seconds", "lease_ttl_seconds"),
+        ("status_interval_seconds", "status_ttl_seconds"),
+        ("control_renew_seconds", "control_ttl_seconds"),
+    ],
+)
+def test_what_expires_must_be_renewed_before(low: str, high: str) -> None:
+    expected = f"{env_name(low)} must be less than {env_name(high)} (they are 7.0 and 7.0)"
+    with pytest.raises(SettingsError, match=re.escape(expected)):
+        load_settings(**{low: 7, high: 7})
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [("retry_transient_initial_seconds", "retry_max_seconds"), ("restart_initial_seconds", "restart_max_seconds")],
+)
+def test_a_first_wait_must_not_exceed_the_longest(low: str, high: str) -> None:
+    load_settings(**{low: 7, high: 7})
+    with pytest.raises(SettingsError, match=env_name(high)):
+        load_settings(**{low: 8, high: 7})
+
+
+@given(st.sampled_from(list(Settings.model_fields)))
+def test_every_setting_says_what_it_does_and_why_its_default(field: str) -> None:
+    what, why, reason = (Settings.model_fields[field].description or "").partition(WHY)
+    assert what.endswith((".", ")."))
+    assert why
+    assert reason.endswith(".")
+    assert allowed_values(field)

@@ -1,0 +1,233 @@
+import asyncio
+
+import pytest
+
+from alpha_panda.errors import MisuseError
+from alpha_panda.runtime.tasks import Crew, Runner, current_runner, intake
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Work:
+    """Takes an input, works on it until it is let go, and so on."""
+
+    def __init__(self) -> None:
+        self.inputs: asyncio.Queue[int] = asyncio.Queue()
+        self.finish = asyncio.Event()
+        self.done: list[int] = []
+        self.cancelled = False
+
+    async def gated(self) -> None:
+        while True:
+            item = await intake(self.inputs.get())
+            await self._work(item)
+
+    async def _work(self, item: int) -> None:
+        try:
+            await self.finish.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        self.done.append(item)
+
+
+async def test_a_stop_interrupts_the_wait_for_input() -> None:
+    crew, work = Crew(5), Work()
+    serving = asyncio.create_task(crew.serve([Runner("w", work.gated, gated=True)]))
+    await turns()
+    crew.request_stop()
+    assert await serving
+
+
+async def test_a_stop_lets_the_work_in_hand_finish_and_takes_no_more() -> None:
+    crew, work = Crew(5), Work()
+    work.inputs.put_nowait(1)
+    work.inputs.put_nowait(2)
+    serving = asyncio.create_task(crew.serve([Runner("w", work.gated, gated=True)]))
+    await turns()
+    crew.request_stop()
+    await turns()
+    assert not serving.done()
+    work.finish.set()
+    assert await serving
+    assert work.done == [1]
+    assert not work.cancelled
+
+
+async def test_work_that_does_not_finish_in_time_is_cut_off() -> None:
+    crew, work = Crew(0.05), Work()
+    work.inputs.put_nowait(1)
+    serving = asyncio.create_task(crew.serve([Runner("w", work.gated, gated=True)]))
+    await turns()
+    crew.request_stop()
+    assert not await serving
+    assert work.cancelled
+
+
+async def test_a_runner_that_uses_no_intake_is_cancelled_at_once() -> None:
+    crew = Crew(5)
+    serving = asyncio.create_task(crew.serve([Runner("w", forever, gated=False)]))
+    await turns()
+    crew.request_stop()
+    assert await serving
+
+
+async def test_the_first_intake_makes_a_runner_gated() -> None:
+    crew, work = Crew(5), Work()
+    work.inputs.put_nowait(1)
+    serving = asyncio.create_task(crew.serve([Runner("w", work.gated, gated=False)]))
+    await turns()
+    crew.request_stop()
+    await turns()
+    work.finish.set()
+    assert await serving
+    assert work.done == [1]
+
+
+async def test_intake_outside_of_a_runner_just_waits() -> None:
+    async def answer() -> int:
+        return 42
+
+    assert current_runner() is None
+    assert await intake(answer()) == 42
+
+
+async def test_a_task_that_a_runner_started_is_not_the_runner() -> None:
+    seen: list[Runner | None] = []
+
+    async def child() -> None:
+        seen.append(current_runner())
+
+    async def parent() -> None:
+        await asyncio.create_task(child())
+        seen.append(current_runner())
+
+    runner = Runner("parent", parent, gated=True)
+    await Crew(5).complete(runner, stoppable=True)
+    assert seen == [None, runner]
+
+
+async def test_the_first_failure_cancels_the_others_and_comes_out_plain() -> None:
+    crew, other = Crew(5), Work()
+    other.inputs.put_nowait(1)
+
+    async def fail() -> None:
+        await turns()
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await crew.serve([Runner("other", other.gated, gated=True), Runner("fail", fail, gated=True)])
+    assert other.cancelled
+
+
+async def test_a_failure_in_the_background_ends_a_phase() -> None:
+    crew = Crew(5)
+
+    async def fail() -> None:
+        await turns()
+        raise KeyError("background")
+
+    crew.add_background(Runner("back", fail, gated=False))
+    with pytest.raises(KeyError, match="background"):
+        await crew.serve([Runner("w", forever, gated=False)])
+    await crew.close()
+
+
+async def test_a_failure_while_draining_is_not_swallowed() -> None:
+    crew, work = Crew(5), Work()
+
+    async def fail_late() -> None:
+        await work.gated()
+
+    async def fail() -> None:
+        await work.finish.wait()
+        raise KeyError("late")
+
+    runners = [Runner("w", fail_late, gated=True), Runner("f", fail, gated=True)]
+    serving = asyncio.create_task(crew.serve(runners))
+    await turns()
+    crew.request_stop()
+    await turns()
+    work.finish.set()
+    with pytest.raises(KeyError, match="late"):
+        await serving
+
+
+async def test_the_background_lives_through_phases_until_close() -> None:
+    crew = Crew(5)
+    back = Runner("back", forever, gated=False)
+    crew.add_background(back)
+    assert await crew.complete(Runner("start", turns, gated=True), stoppable=True)
+    assert not back.task.done()
+    await crew.close()
+    assert back.task.cancelled()
+
+
+async def test_a_runner_that_ends_by_itself_does_not_end_the_service() -> None:
+    crew = Crew(5)
+    serving = asyncio.create_task(crew.serve([Runner("short", turns, gated=True)]))
+    await turns(20)
+    assert not serving.done()
+    crew.request_stop()
+    assert await serving
+
+
+async def test_a_stop_before_the_end_of_the_start_is_told() -> None:
+    crew = Crew(5)
+
+    async def wait_for_lease() -> None:
+        await intake(asyncio.Event().wait())
+
+    starting = asyncio.create_task(crew.complete(Runner("start", wait_for_lease, gated=True), stoppable=True))
+    await turns()
+    crew.request_stop()
+    assert not await starting
+
+
+async def test_the_last_phase_is_not_stopped_by_the_stop_that_it_belongs_to() -> None:
+    crew, done = Crew(5), []
+
+    async def on_stop() -> None:
+        await turns()
+        done.append(1)
+
+    crew.request_stop()
+    assert await crew.complete(Runner("on_stop", on_stop, gated=True), stoppable=False)
+    assert done == [1]
+
+
+async def test_the_last_phase_is_bounded_by_the_drain_time() -> None:
+    crew = Crew(0.05)
+    crew.request_stop()
+    assert not await crew.complete(Runner("on_stop", forever, gated=True), stoppable=False)
+
+
+async def test_cancelling_a_phase_cancels_its_runners() -> None:
+    crew, work = Crew(5), Work()
+    work.inputs.put_nowait(1)
+    serving = asyncio.create_task(crew.serve([Runner("w", work.gated, gated=True)]))
+    await turns()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert work.cancelled
+
+
+async def test_work_that_cancels_itself_ends_the_phase() -> None:
+    async def cancel_myself() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Crew(5).serve([Runner("w", cancel_myself, gated=True)])
+
+
+def test_a_runner_that_was_not_started_has_no_task() -> None:
+    with pytest.raises(MisuseError, match="w has not been started"):
+        _ = Runner("w", forever, gated=True).task
