@@ -5,10 +5,10 @@ The rule is Donchian's channel (as told in C. Faith, "Way of the Turtle", 2007),
 
 from collections import deque
 from decimal import Decimal
-from typing import Any
+
+from pydantic import Field
 
 from alpha_panda.sdk import OrderType, Strategy, StrategyParameters, Tick, Validity
-from pydantic import Field
 
 
 class ChannelBreakout(Strategy):
@@ -23,7 +23,9 @@ class ChannelBreakout(Strategy):
 
         window: int = Field(200, ge=2, le=5000, description="Prices whose highest must be exceeded.")
         exit_window: int = Field(100, ge=1, le=5000, description="Prices whose lowest must be undercut.")
-        quantity: Decimal = Field(Decimal(1), gt=0, description="Units of each buy; a multiple of the lot size.")
+        quantity: Decimal = Field(
+            Decimal(1), gt=0, description="Units of each buy; a multiple of the lot size."
+        )
         slack_ticks: int = Field(5, ge=0, le=1000, description="Tick sizes above the last price still paid.")
 
     parameters: Parameters
@@ -61,8 +63,9 @@ class ChannelBreakout(Strategy):
         """Return the ranges: after a restart the strategy goes on where it was."""
         return {token: list(seen) for token, seen in self.prices.items()}
 
-    def restore(self, state: Any) -> None:
+    def restore(self, state: object) -> None:
         """Take the ranges over; instruments that are gone are dropped, windows may have another size now."""
-        for token, seen in state.items():
-            if token in self.prices:
-                self.prices[token].extend(seen)
+        if isinstance(state, dict):
+            for token, seen in state.items():
+                if token in self.prices:
+                    self.prices[token].extend(seen)

@@ -37,6 +37,7 @@ class ControlStoreContract:
         reading = await _read(stores)
         assert (reading.spec, reading.expired) == (TradingState.ACTIVE, True)
         assert reading.state is TradingState.HALTED
+        assert reading.deliberate_state is TradingState.ACTIVE
 
     async def test_renewing_a_spec_restarts_its_life(self, stores: Stores) -> None:
         await stores.control.put_spec(SCOPE, TradingState.ACTIVE, TTL)

@@ -12,7 +12,7 @@ from alpha_panda.ports import BeginRequest
 from contracts.harness import ACCOUNT, Stores
 from contracts.samples import SCOPE, SECOND, decision, signal
 
-LEASE_TTL, CONTROL_TTL = 1e6, 1e6
+OWNER, LEASE_TTL, CONTROL_TTL = "tracker", 1e6, 1e6
 SEND_WITHIN = 5 * SECOND
 
 
@@ -35,7 +35,7 @@ class Desk:
 
     async def take_over(self) -> None:
         """Become order-tracker and risk."""
-        epoch = await self.stores.lease.acquire(tracker_lease(ACCOUNT), f"tracker-{self.attempts}", LEASE_TTL)
+        epoch = await self.stores.lease.acquire(tracker_lease(ACCOUNT), OWNER, LEASE_TTL)
         assert epoch is not None
         self.lease = epoch
         self.risk = (await self.stores.decisions.claim("risk-0")).epoch

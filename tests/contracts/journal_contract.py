@@ -13,7 +13,7 @@ from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import NO_EPOCH, BeginVerdict, JournalEntry, Outcome
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import DependencyUnavailableError, FencedError, MisuseError, UnknownOutcomeError
-from contracts.desk import CONTROL_TTL, LEASE_TTL, SEND_WITHIN, Desk
+from contracts.desk import CONTROL_TTL, LEASE_TTL, OWNER, SEND_WITHIN, Desk
 from contracts.harness import ACCOUNT, Lose, Stores
 from contracts.samples import (
     CANCELLED,
@@ -731,7 +731,7 @@ class TrackerContract(_AtTheDesk):
             await desk.stores.harness.advance(LEASE_TTL)
             assert await desk.stores.lease.acquire(name, "another", LEASE_TTL) is not None
         elif how == "released":
-            await desk.stores.lease.release(name, "tracker-0", desk.lease)
+            await desk.stores.lease.release(name, OWNER, desk.lease)
         else:
             desk.lease += 100
 

@@ -17,7 +17,7 @@ def _quote(seq: int, price: float = 100.0, epoch: int = 1) -> Quote:
     return Quote(last_price=price, ts=seq * 10, feed=FEED, mode=FeedMode.REPLAY, feed_epoch=epoch, seq=seq)
 
 
-def _range(first: int, token: int = TOKEN, low: float = 99.0) -> PriceRange:
+def price_range(first: int, token: int = TOKEN, low: float = 99.0) -> PriceRange:
     return PriceRange(
         cursor=-1,
         token=token,
@@ -136,42 +136,42 @@ class PriceCacheContract:
     # --------------------------------------------------------------------------------------------- ranges
 
     async def test_ranges_are_kept_whole_and_in_order(self, stores: Stores) -> None:
-        await stores.prices.publish_ranges(FEED, [_range(1), _range(3, OTHER), _range(5)])
+        await stores.prices.publish_ranges(FEED, [price_range(1), price_range(3, OTHER), price_range(5)])
         found = await stores.prices.ranges(FEED, {TOKEN: 0, OTHER: 0}, 0)
         assert _first_seqs(found) == [(TOKEN, 1), (OTHER, 3), (TOKEN, 5)]
-        assert [msgspec.structs.replace(item, cursor=-1) for item in found] == [_range(1), _range(3, OTHER), _range(5)]
+        assert [msgspec.structs.replace(item, cursor=-1) for item in found] == [price_range(1), price_range(3, OTHER), price_range(5)]
 
     async def test_cursors_grow_by_token(self, stores: Stores) -> None:
-        await stores.prices.publish_ranges(FEED, [_range(1), _range(3)])
+        await stores.prices.publish_ranges(FEED, [price_range(1), price_range(3)])
         first, second = await stores.prices.ranges(FEED, {TOKEN: 0}, 0)
         assert 0 < first.cursor < second.cursor
 
     async def test_only_ranges_after_each_tokens_cursor_are_returned(self, stores: Stores) -> None:
-        await stores.prices.publish_ranges(FEED, [_range(1), _range(1, OTHER)])
+        await stores.prices.publish_ranges(FEED, [price_range(1), price_range(1, OTHER)])
         cursors = {item.token: item.cursor for item in await stores.prices.ranges(FEED, {TOKEN: 0, OTHER: 0}, 0)}
-        await stores.prices.publish_ranges(FEED, [_range(3), _range(3, OTHER)])
+        await stores.prices.publish_ranges(FEED, [price_range(3), price_range(3, OTHER)])
         found = await stores.prices.ranges(FEED, {TOKEN: cursors[TOKEN], OTHER: 0}, 0)
         assert _first_seqs(found) == [(OTHER, 1), (TOKEN, 3), (OTHER, 3)]
         last = {item.token: item.cursor for item in found}
         assert await stores.prices.ranges(FEED, last, 0) == []
 
     async def test_tokens_without_a_cursor_are_left_out(self, stores: Stores) -> None:
-        await stores.prices.publish_ranges(FEED, [_range(1), _range(1, OTHER)])
+        await stores.prices.publish_ranges(FEED, [price_range(1), price_range(1, OTHER)])
         assert _first_seqs(await stores.prices.ranges(FEED, {OTHER: 0}, 0)) == [(OTHER, 1)]
         assert await stores.prices.ranges("other", {TOKEN: 0}, 0) == []
 
     async def test_reading_takes_nothing_away(self, stores: Stores) -> None:
-        await stores.prices.publish_ranges(FEED, [_range(1)])
+        await stores.prices.publish_ranges(FEED, [price_range(1)])
         assert await stores.prices.ranges(FEED, {TOKEN: 0}, 0) == await stores.prices.ranges(FEED, {TOKEN: 0}, 0)
 
     async def test_ranges_waits_for_the_first(self, stores: Stores) -> None:
         waiting = asyncio.ensure_future(stores.prices.ranges(FEED, {TOKEN: 0}, None))
         await asyncio.sleep(0)
-        await stores.prices.publish_ranges(FEED, [_range(1, OTHER)])
+        await stores.prices.publish_ranges(FEED, [price_range(1, OTHER)])
         for _ in range(10):
             await asyncio.sleep(0)
         assert not waiting.done()
-        await stores.prices.publish_ranges(FEED, [_range(1)])
+        await stores.prices.publish_ranges(FEED, [price_range(1)])
         assert _first_seqs(await waiting) == [(TOKEN, 1)]
 
     async def test_ranges_ends_after_its_timeout(self, stores: Stores) -> None:
@@ -184,14 +184,14 @@ class PriceCacheContract:
         waiting = [asyncio.ensure_future(stores.prices.ranges(FEED, {TOKEN: 0}, 2.0)) for _ in range(3)]
         waiting[0].cancel()
         await asyncio.sleep(0)
-        await stores.prices.publish_ranges(FEED, [_range(1)])
+        await stores.prices.publish_ranges(FEED, [price_range(1)])
         assert [_first_seqs(await task) for task in waiting[1:]] == [[(TOKEN, 1)]] * 2
 
     @pytest.mark.parametrize("lose", list(Lose))
     async def test_cursor_of_an_earlier_run_hides_no_new_range(self, stores: Stores, lose: Lose) -> None:
         await stores.harness.mark()
-        await stores.prices.publish_ranges(FEED, [_range(1), _range(3)])
+        await stores.prices.publish_ranges(FEED, [price_range(1), price_range(3)])
         *_, last = await stores.prices.ranges(FEED, {TOKEN: 0}, 0)
         await stores.harness.restart(lose)
-        await stores.prices.publish_ranges(FEED, [_range(5)])
+        await stores.prices.publish_ranges(FEED, [price_range(5)])
         assert _first_seqs(await stores.prices.ranges(FEED, {TOKEN: last.cursor}, 0)) == [(TOKEN, 5)]

@@ -71,7 +71,7 @@ def amount(fold: OrderFold) -> Decimal:
 
 def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
     """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost."""
-    reached = fold.filled_quantity > 0 or any(status in _SEEN_BY_BROKER for status in fold.statuses)
+    reached = any(status in _SEEN_BY_BROKER for status in fold.statuses)
     refused = rejected or any(status in _REFUSED for status in fold.statuses)
     return reached and refused
 
@@ -86,7 +86,7 @@ def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
         average_price=tidy(price),
         fees=tidy(fees),
         rank=max(fold.rank, int(update.status.rank)),
-        statuses=_with(fold.statuses, update.status),
+        statuses=_seen(fold.statuses, update),
         correction_revision=correction,
     )
 
@@ -96,9 +96,15 @@ def _price(update: OrderUpdate) -> Decimal:
     return update.price if update.filled_quantity and update.price is not None else ZERO
 
 
-def _with(statuses: tuple[OrderStatus, ...], status: OrderStatus) -> tuple[OrderStatus, ...]:
-    """Return the set with the status in it, sorted, so that it is the same whatever came first."""
-    return statuses if status in statuses else tuple(sorted((*statuses, status)))
+def _seen(statuses: tuple[OrderStatus, ...], update: OrderUpdate) -> tuple[OrderStatus, ...]:
+    """Return the set of all statuses told, sorted, so that it is the same whatever came first.
+
+    A fill that comes with a refusal is kept in it as PARTIALLY_FILLED: the quantity alone would forget it once a
+    correction lowers it, and then what is a contradiction would depend on what came first.
+    """
+    filled = (OrderStatus.PARTIALLY_FILLED,) if update.filled_quantity and update.status in _REFUSED else ()
+    told = [status for status in (update.status, *filled) if status not in statuses]
+    return tuple(sorted((*statuses, *told))) if told else statuses
 
 
 def _check(update: OrderUpdate) -> None:

@@ -17,6 +17,7 @@ Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Gt(0), AllowInfNan(allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False)]
 
+
 def _any_case(value: object) -> object:
     """Accept `info` for `INFO`, and keep what is wrong as it was written."""
     upper = str(value).upper()
@@ -200,7 +201,7 @@ class Settings(BaseSettings):
     )
 
     memory_retain_records: Count = Field(
-        default=10_000,
+        default=1_000,
         description="Records per partition that the in-process bus keeps at least for late readers. "
         "Why: covers a service's restart while memory stays flat.",
     )

@@ -170,7 +170,7 @@ class Supervisor:
         """Count quick failures in a row. Virtual time tells nothing of how quick one was: there, all are."""
         lived = (self._clock.monotonic() - begun) / NS_PER_SECOND
         recovered = not self._clock.virtual and lived > self._settings.restart_max_seconds
-        member.failures = 1 if recovered else member.failures + 1
+        member.failures = 0 if recovered else member.failures + 1
 
     def _give_up(self, member: _Member, error: BaseException) -> None:
         log.error("service given up", service_name=member.name, failures=member.failures, error=repr(error))
@@ -179,7 +179,7 @@ class Supervisor:
         self._end.set()
 
     async def _back_off(self, member: _Member, error: BaseException) -> None:
-        wait = self._backoff.delay(member.failures, member.name)
+        wait = self._backoff.delay(max(1, member.failures), member.name)
         log.warning(
             "service will be restarted",
             service_name=member.name,

@@ -82,6 +82,6 @@ class MeanReversion(DirectionalStrategy[RollingScore]):
 
     def _leave(self, token: int, z: float) -> None:
         """Close what is held once the score is back at the exit on its side."""
-        held = self.position(token)
-        if (held >= 0 and z >= -self._exit) or (held <= 0 and z <= self._exit):
+        short = self.position(token) < 0
+        if (z <= self._exit) if short else (z >= -self._exit):
             self.aim(token, FLAT, self._back)

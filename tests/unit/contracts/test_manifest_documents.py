@@ -35,7 +35,10 @@ def messages(path: Path) -> list[str]:
 def test_documents_are_numbered_from_one_and_know_their_line_and_folder(tmp_path: Path) -> None:
     file = write(tmp_path, "m.yaml", f"{FEED}---\n{FEED}")
     documents = read_documents([file]).documents
-    assert [(item.number, item.line, item.directory) for item in documents] == [(1, 1, tmp_path), (2, 4, tmp_path)]
+    assert [(item.number, item.line, item.directory) for item in documents] == [
+        (1, 1, tmp_path),
+        (2, 4, tmp_path),
+    ]
     assert documents[0].resource == "MarketFeed/demo"
 
 
@@ -46,7 +49,9 @@ def test_an_empty_document_between_others_is_none_but_is_counted(tmp_path: Path)
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only words\n", "---\n---\n"])
 def test_a_file_without_any_document_is_a_fault(tmp_path: Path, text: str) -> None:
-    assert messages(write(tmp_path, "m.yaml", text)) == ["m.yaml: the file is empty; allowed: at least one resource"]
+    assert messages(write(tmp_path, "m.yaml", text)) == [
+        "m.yaml: the file is empty; allowed: at least one resource"
+    ]
 
 
 def test_a_folder_is_read_with_all_below_it_sorted_by_path(tmp_path: Path) -> None:
@@ -136,7 +141,9 @@ def test_a_number_is_read_back_as_itself(number: float, tmp_path_factory: pytest
 
 
 def test_a_key_given_twice_is_a_fault_at_its_place(tmp_path: Path) -> None:
-    file = write(tmp_path, "m.yaml", "kind: Strategy\nspec:\n  risk:\n    - {a: 1, b: 2, a: 3}\nkind: MarketFeed\n")
+    file = write(
+        tmp_path, "m.yaml", "kind: Strategy\nspec:\n  risk:\n    - {a: 1, b: 2, a: 3}\nkind: MarketFeed\n"
+    )
     assert messages(file) == [
         "m.yaml:1, document 1 (MarketFeed), kind: the key is given twice; allowed: each key once",
         "m.yaml:4, document 1 (MarketFeed), spec.risk[0].a: the key is given twice; allowed: each key once",
@@ -157,13 +164,21 @@ def test_a_key_that_overrides_a_merged_one_is_no_repetition(tmp_path: Path) -> N
         ("a: 1\n---\nb: [\n", "m.yaml:4, document 2: is not YAML: while parsing a flow node"),
         ("a: 1\n b: 2\n", "m.yaml:2, document 1: is not YAML: mapping values are not allowed"),
         ("\ta: 1\n", "document 1: is not YAML: "),
-        ("a: !!python/object:os.system x\n", "m.yaml:1, document 1: could not determine a constructor for the tag"),
-        ("a: 1\n---\nb: !secret x\n", "m.yaml:3, document 2: could not determine a constructor for the tag '!secret'"),
+        (
+            "a: !!python/object:os.system x\n",
+            "m.yaml:1, document 1: could not determine a constructor for the tag",
+        ),
+        (
+            "a: 1\n---\nb: !secret x\n",
+            "m.yaml:3, document 2: could not determine a constructor for the tag '!secret'",
+        ),
         ("? [a, b]\n: 1\n", "m.yaml:1, document 1: while constructing a mapping found unhashable key"),
         ("a: *nobody\n", "m.yaml:1, document 1: is not YAML: found undefined alias"),
     ],
 )
-def test_what_is_not_a_mapping_in_yaml_is_a_fault_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_what_is_not_a_mapping_in_yaml_is_a_fault_with_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (found,) = messages(write(tmp_path, "m.yaml", text))
     assert message in found
 
@@ -254,4 +269,10 @@ def test_a_place_is_written_as_a_user_writes_it(location: tuple[str | int, ...],
 
 
 def test_kinds_of_values_have_words() -> None:
-    assert [kind_of(value) for value in ({}, "x", [], None)] == ["a mapping", "text", "a list", "a single value"]
+    values: tuple[object, ...] = ({}, "x", [], None)
+    assert [kind_of(value) for value in values] == [
+        "a mapping",
+        "text",
+        "a list",
+        "a single value",
+    ]

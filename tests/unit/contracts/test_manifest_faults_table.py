@@ -166,7 +166,7 @@ CASES = [
     Case("long delimiter", put(FEED, SOURCE, {"replay": {**REPLAY, "delimiter": "||"}}), 1, "spec.source.replay.delimiter", ("2 characters", "at most 1")),
     Case("time zone", put(FEED, SOURCE, {"replay": {**REPLAY, "timezone": "India"}}), 1, "spec.source.replay.timezone", ("'India' is not a time zone", "Asia/Kolkata")),
     Case("time zone upwards", put(FEED, SOURCE, {"replay": {**REPLAY, "timezone": "../etc"}}), 1, "spec.source.replay.timezone", ("is not a time zone",)),
-    Case("bar label without length", put(FEED, SOURCE, {"replay": {**REPLAY, "barLabel": "start"}}), 1, "spec.source.replay.barSeconds", ("is missing", "length of a bar")),
+    Case("bar label", put(FEED, SOURCE, {"replay": {**REPLAY, "barLabel": "begin"}}), 1, "spec.source.replay.barLabel", ("'begin' is unknown", "start, end")),
     Case("replay of a foreign symbol", put(FEED, SOURCE, {"replay": {**REPLAY, "symbol": "NSE:TCS"}}), 1, "spec.source.replay.symbol", ("'NSE:TCS'", "NSE:RELIANCE, NSE:INFY")),
     Case("strict as text", put(FEED, SOURCE, {"replay": {**REPLAY, "strict": "yes"}}), 1, "spec.source.replay.strict", ("'yes' does not fit", "true or false")),
     # ---------------------------------------------------------------------------- calendar and instruments
@@ -289,12 +289,23 @@ def test_every_message_names_file_line_document_and_field(case: Case, tmp_path: 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_no_message_speaks_pydantic(case: Case, tmp_path: Path) -> None:
-    jargon = ("Input should", "Extra inputs", "Field required", "validation error", "Tuple", "pydantic", "Decimal(")
+    jargon = (
+        "Input should",
+        "Extra inputs",
+        "Field required",
+        "validation error",
+        "Tuple",
+        "pydantic",
+        "Decimal(",
+    )
     for fault in faults_of(tmp_path, case.change):
         assert not any(word in str(fault) for word in jargon), str(fault)
 
 
-MORE_THAN_ONE = {"21 accounts": 22, "unknown source": 2}  # each account is unknown too; no known source is left
+MORE_THAN_ONE = {
+    "21 accounts": 22,
+    "unknown source": 2,
+}  # each account is unknown too; no known source is left
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

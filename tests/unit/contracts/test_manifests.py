@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel, Field, model_validator
 
 from alpha_panda.contracts.manifests import ResourceSet, check_embedded, json_schema, load_manifests
@@ -31,7 +32,9 @@ def account(name: str = "paper", on: str = "demo", **spec: Any) -> dict[str, Any
     return _resource("BrokerAccount", name, {"marketFeed": on, "paper": {"cash": "1000"}, **spec})
 
 
-def strategy(name: str = "mo", on: str = "demo", accounts: tuple[str, ...] = ("paper",), **spec: Any) -> dict[str, Any]:
+def strategy(
+    name: str = "mo", on: str = "demo", accounts: tuple[str, ...] = ("paper",), **spec: Any
+) -> dict[str, Any]:
     base = {"type": "momentum", "marketFeed": on, "instruments": ["NSE:A"], "accounts": list(accounts)}
     return _resource("Strategy", name, {**base, **spec})
 
@@ -87,8 +90,6 @@ def test_a_set_does_not_depend_on_the_order_of_its_documents() -> None:
 
 
 def test_relative_paths_begin_in_the_manifest_s_own_folder(tmp_path: Path) -> None:
-    import yaml  # noqa: PLC0415 - to write files only
-
     for name, document in (("feeds/f.yaml", feed()), ("a.yaml", account()), ("s/s.yaml", strategy())):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(yaml.safe_dump(document))
@@ -108,8 +109,6 @@ def test_documents_in_memory_have_the_folder_they_are_given() -> None:
 
 
 def test_a_resource_s_fault_can_be_reported_after_loading(tmp_path: Path) -> None:
-    import yaml  # noqa: PLC0415 - to write files only
-
     file = tmp_path / "m.yaml"
     file.write_text(yaml.safe_dump_all([feed(), account()]))
     resources = load_manifests([file])
@@ -138,7 +137,9 @@ def test_what_kubectl_shows_of_a_stored_resource_is_a_manifest() -> None:
 
 
 def test_an_account_and_its_strategy_must_be_on_one_feed() -> None:
-    found = faults(feed("one"), feed("two"), account("a", "one"), account("b", "two"), strategy("s", "one", ("a", "b")))
+    found = faults(
+        feed("one"), feed("two"), account("a", "one"), account("b", "two"), strategy("s", "one", ("a", "b"))
+    )
     assert fields(found) == [(5, "spec.accounts[1]")]
     assert found[0].problem == "account 'b' is on feed 'two', the strategy on 'one'"
 
@@ -176,7 +177,9 @@ def test_an_unsaid_namespace_goes_with_any_other() -> None:
 
 
 def test_a_symbol_of_another_feed_is_unknown() -> None:
-    found = faults(feed("one", "NSE:A"), feed("two", "NSE:B"), account("p", "two"), strategy("s", "two", ("p",)))
+    found = faults(
+        feed("one", "NSE:A"), feed("two", "NSE:B"), account("p", "two"), strategy("s", "two", ("p",))
+    )
     assert fields(found) == [(4, "spec.instruments[0]")]
     assert "on feed 'two'" in found[0].problem
     assert found[0].allowed == "NSE:B"
@@ -247,28 +250,43 @@ def test_a_rule_over_several_parameters_speaks_in_its_own_words() -> None:
         ({"type": None, "code": {"file": "x.py"}}, "spec.code"),
     ],
 )
-def test_a_class_that_cannot_be_loaded_is_a_fault_of_the_field_that_names_it(way: dict[str, Any], field: str) -> None:
+def test_a_class_that_cannot_be_loaded_is_a_fault_of_the_field_that_names_it(
+    way: dict[str, Any], field: str
+) -> None:
     def refuse(wanted: Strategy, folder: Path) -> type[BaseModel]:
         raise StrategyLoadError(f"nothing in {folder}")
 
-    found = faults(feed(), account(), strategy(**way), directory=Path("/here"), parameters_model=refuse)
+    found = faults(
+        feed(),
+        account(),
+        _resource("Strategy", "mo", {**strategy()["spec"], **way}),
+        directory=Path("/here"),
+        parameters_model=refuse,
+    )
     assert fields(found) == [(3, field)]
     assert found[0].problem == "nothing in /here"
 
 
 def test_parameters_are_checked_even_when_the_rest_of_the_strategy_is_wrong() -> None:
-    wrong = strategy(parameters={"fast": 0}, tradingState="On", accounts=[])
+    wrong = strategy(parameters={"fast": 0}, tradingState="On", accounts=())
     found = faults(feed(), account(), wrong, parameters_model=parameters_of)
-    assert sorted(fields(found)) == [(3, "spec.accounts"), (3, "spec.parameters.fast"), (3, "spec.tradingState")]
+    assert sorted(fields(found)) == [
+        (3, "spec.accounts"),
+        (3, "spec.parameters.fast"),
+        (3, "spec.tradingState"),
+    ]
 
 
 def test_a_strategy_whose_class_is_unclear_gets_no_second_message_about_parameters() -> None:
-    wrong = strategy(parameters={"fast": 0}, **{"class": "a:B"})
+    wrong = strategy(parameters={"fast": 0})
+    wrong["spec"]["class"] = "a:B"
     assert fields(faults(feed(), account(), wrong, parameters_model=parameters_of)) == [(3, "spec")]
 
 
 def test_without_a_model_parameters_are_taken_as_they_are() -> None:
-    resources = ResourceSet.from_documents([feed(), account(), strategy(parameters={"anything": [1, {"a": None}]})])
+    resources = ResourceSet.from_documents(
+        [feed(), account(), strategy(parameters={"anything": [1, {"a": None}]})]
+    )
     assert resources.strategies["mo"].spec.parameters == {"anything": [1, {"a": None}]}
 
 
@@ -294,20 +312,18 @@ def test_all_faults_of_all_files_come_at_once_in_the_order_of_the_files(tmp_path
         load_manifests([tmp_path, tmp_path / "none"])
     lines = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
     starts = [
-        "b.yaml:2, document 1: is not YAML",
-        "c.yaml: the file is empty",
-        "none: there is no such file",
         "a.yaml:5, document 1 (BrokerAccount/paper), spec.marketFeed: there is no MarketFeed 'dmo'",
         "a.yaml:6, document 1 (BrokerAccount/paper), spec.paper.cash: 'lots' is not such a number",
         "a.yaml:6, document 1 (BrokerAccount/paper), spec.paper.slipageBps: unknown field; did you mean slippageBps?",
+        "b.yaml:2, document 1: is not YAML",
+        "c.yaml: the file is empty",
+        "none: there is no such file",
     ]
     assert len(lines) == len(starts)
     assert [line for line, start in zip(lines, starts, strict=True) if not line.startswith(start)] == []
 
 
 def test_a_second_resource_of_a_name_points_to_the_first(tmp_path: Path) -> None:
-    import yaml  # noqa: PLC0415 - to write files only
-
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(yaml.safe_dump(feed()))
     with pytest.raises(ManifestError) as caught:
@@ -320,7 +336,9 @@ def test_a_second_resource_of_a_name_points_to_the_first(tmp_path: Path) -> None
 def test_a_fault_prints_only_what_it_knows() -> None:
     assert str(ManifestFault("f", 0, "", "p")) == "f: p"
     assert str(ManifestFault("f", 2, "", "p", line=9)) == "f:9, document 2: p"
-    assert str(ManifestFault("f", 2, "spec", "p", "a", "K/n", 9)) == "f:9, document 2 (K/n), spec: p; allowed: a"
+    assert (
+        str(ManifestFault("f", 2, "spec", "p", "a", "K/n", 9)) == "f:9, document 2 (K/n), spec: p; allowed: a"
+    )
 
 
 # --------------------------------------------------------------------------------------------- one process
@@ -350,7 +368,12 @@ def test_a_replay_is_on_virtual_time_unless_it_has_a_speed() -> None:
 
 
 def test_a_strategy_that_its_account_does_not_accept_cannot_run() -> None:
-    documents = [feed(), account("a", acceptStrategies=["x"]), account("b"), strategy("y", accounts=("b", "a"))]
+    documents = [
+        feed(),
+        account("a", acceptStrategies=["x"]),
+        account("b"),
+        strategy("y", accounts=("b", "a")),
+    ]
     resources = ResourceSet.from_documents(documents)  # sound by itself: either side may still change
     with pytest.raises(ManifestError) as caught:
         check_embedded(resources)

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_panda.contracts.enums import OrderStatus, OrderType, Side, Validity
@@ -132,6 +132,16 @@ def test_a_failure_with_a_fill_contradicts_itself() -> None:
     assert fold_order(OrderFold(), update(S.FAILED, "1", "5")).contradiction
 
 
+def test_a_correction_to_nothing_does_not_hide_a_failure_with_a_fill() -> None:
+    impossible = update(S.FAILED, "1", "5")
+    nothing = update(S.FAILED, revision=1, correction=True)
+    for order in ([impossible, nothing], [nothing, impossible]):
+        fold, steps = fold_all(order)
+        assert sum(step.contradiction for step in steps) == 1
+        assert fold.filled_quantity == 0
+        assert contradictory(fold)
+
+
 def test_a_late_match_is_booked_and_contradicts() -> None:
     late = update(S.FILLED, "10", "100", revision=3, correction=True)
     _, steps = fold_all([update(S.LOST, revision=2), late])
@@ -184,6 +194,7 @@ def events(draw: st.DrawFn) -> OrderUpdate:
     )
 
 
+@settings(max_examples=400)
 @given(st.data(), st.lists(events(), max_size=7))
 def test_order_and_repetition_do_not_matter(data: st.DataObject, updates: list[OrderUpdate]) -> None:
     shuffled = data.draw(

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -142,7 +143,7 @@ class TestRetries:
         await world.produce("a")
         async with world.running(world.builder().consume(SUBSCRIPTION, fail).build()):
             await world.clock.advance(10)
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(times)]
         assert len(waits) == 4
         for wait, ceiling in zip(waits, [0.1, 0.2, 0.4, 0.8], strict=True):
             assert ceiling / 2 <= wait <= ceiling
@@ -174,7 +175,9 @@ class TestRetries:
         for times in ends:
             world = make_world()
 
-            async def fail(_records: Sequence[Record], world: World = world, times: list[int] = times) -> None:
+            async def fail(
+                _records: Sequence[Record], world: World = world, times: list[int] = times
+            ) -> None:
                 times.append(world.clock.monotonic())
                 raise TransientError("busy")
 
@@ -302,7 +305,9 @@ class TestPause:
 
 class TestDeadLetterAction:
     def service(self, world: World, handler: Handler, told: Told) -> StreamService:
-        return consuming(world, handler, when_open=BreakerAction.DEAD_LETTER, on_dead_letter=told, max_records=1)
+        return consuming(
+            world, handler, when_open=BreakerAction.DEAD_LETTER, on_dead_letter=told, max_records=1
+        )
 
     async def test_while_open_records_go_straight_to_the_letters(self, world: World) -> None:
         handler, told = Handler(), Told()

@@ -20,7 +20,9 @@ from alpha_panda.runtime.dead_letter import Failure, dead_letter, dead_letter_to
 FAILURE = Failure(Code.UNDECODABLE, "not JSON", "UndecodableRecordError", 1)
 
 
-def record(key: str | None = "m:1", value: bytes = b"{", headers: tuple[tuple[str, bytes], ...] = ()) -> Record:
+def record(
+    key: str | None = "m:1", value: bytes = b"{", headers: tuple[tuple[str, bytes], ...] = ()
+) -> Record:
     return Record("a.signals.raw", 3, 17, key, value, headers, 1_700_000_000_000_000_000)
 
 
@@ -58,7 +60,7 @@ def test_a_letter_replays_as_the_record_it_was(
 
 
 def test_what_is_no_letter_can_not_be_replayed() -> None:
-    with pytest.raises(UndecodableRecordError, match="a.signals.raw/3/17 is not a dead letter"):
+    with pytest.raises(UndecodableRecordError, match=r"a\.signals\.raw/3/17 is not a dead letter"):
         original(record())
 
 

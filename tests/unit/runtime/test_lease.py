@@ -97,13 +97,14 @@ async def test_a_lease_that_went_to_somebody_else_ends_the_keeper(world: World) 
 
 
 @pytest.mark.parametrize("error", [down(), UnknownOutcomeError("reply lost")])
-async def test_two_failed_renewals_in_a_row_are_survived(clock: VirtualClock, error: Exception) -> None:
+async def test_a_renewal_that_fails_now_and_then_is_survived(clock: VirtualClock, error: Exception) -> None:
     lease = FlakyLease()
     held = keeper(lease, clock)
     await held.acquire()
     lease.renewals = [error, None, error, None]
     renewing = asyncio.create_task(held.keep())
-    await clock.advance(13)
+    for _ in range(13):
+        await clock.advance(1)
     assert lease.renewed == 2
     assert not renewing.done()
     renewing.cancel()

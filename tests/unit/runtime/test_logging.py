@@ -82,12 +82,12 @@ def test_libraries_log_in_the_same_form_from_warnings_on() -> None:
 def test_a_traceback_is_logged_without_its_secrets() -> None:
     stream = configured()
     try:
-        raise ValueError("GET /orders?access_token=s3cr3t&x=1")
+        int("GET /orders?access_token=s3cr3t&x=1")
     except ValueError:
         structlog.get_logger().exception("failed")
         logging.getLogger("lib").exception("failed too")
     assert "s3cr3t" not in stream.getvalue()
-    assert all("ValueError: GET /orders?access_token=***&x=1" in line["exception"] for line in lines(stream))
+    assert all("access_token=***&x=1" in line["exception"] for line in lines(stream))
 
 
 def test_a_terminal_gets_readable_lines_and_a_file_gets_json() -> None:

@@ -51,7 +51,9 @@ def test_a_new_folder_with_a_service_module_is_found_with_no_other_edit(
     assert (found["zeta"].kind, found["zeta"].replicas) == ("Strategy", 3)
 
 
-def test_a_folder_added_to_the_platform_itself_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_added_to_the_platform_itself_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, "probe_of_the_registry", "service.py", SOURCE.format(name="probe"))
     monkeypatch.setattr(alpha_panda, "__path__", [str(tmp_path)])
     try:
@@ -79,7 +81,9 @@ def test_two_services_of_one_name_are_refused(package: tuple[ModuleType, Path]) 
     module, root = package
     write(root, "one", "service.py", SOURCE.format(name="same"))
     write(root, "two", "service.py", SOURCE.format(name="same"))
-    with pytest.raises(MisuseError, match=r"two services are named 'same'; the second is in some_platform\.two"):
+    with pytest.raises(
+        MisuseError, match=r"two services are named 'same'; the second is in some_platform\.two"
+    ):
         find_services(module)
 
 

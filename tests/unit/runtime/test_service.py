@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -16,8 +16,10 @@ from alpha_panda.errors import (
     UndecodableRecordError,
 )
 from alpha_panda.ports import Outgoing, Producer, Record, Subscription
-from alpha_panda.runtime.builder import StreamService
 from unit.runtime.world import SUBSCRIPTION, TOPIC, Handler, World, headers_of
+
+if TYPE_CHECKING:
+    from alpha_panda.runtime.builder import StreamService
 
 LEASE = "engine:paper"
 
@@ -144,7 +146,7 @@ class TestLife:
 class TestStop:
     async def test_records_in_hand_are_finished_and_committed(self, world: World) -> None:
         gate = asyncio.Event()
-        done = []
+        done: list[Record] = []
 
         async def slow(records: Sequence[Record]) -> None:
             await gate.wait()
@@ -219,9 +221,7 @@ class TestStop:
     async def test_a_stop_while_it_waits_for_the_lease_ends_it(self, world: World) -> None:
         await world.lease.acquire(LEASE, "pod-0", 1e9)
         diary = Diary()
-        service = (
-            world.builder().with_lease(LEASE, diary.acquired).on_stop(diary.action("stop")).build()
-        )
+        service = world.builder().with_lease(LEASE, diary.acquired).on_stop(diary.action("stop")).build()
         task = asyncio.create_task(service.run())
         with world.clock.hold():
             for _ in range(10):
@@ -353,21 +353,21 @@ class TestEvery:
     async def test_an_action_runs_each_period(self, world: World) -> None:
         diary = Diary()
         async with world.running(world.builder().every(2, diary.action("tick"), name="tick").build()):
-            await world.clock.advance(9)
+            await world.pass_seconds(9)
         assert diary.lines == ["tick"] * 4
 
     async def test_a_transient_or_record_error_waits_for_the_next_turn(self, world: World) -> None:
         action = Failing(*[DependencyUnavailableError("redis", "down"), RecordError("bad")] * 5)
         service = world.builder().every(1, action, name="act").build()
         async with world.running(service):
-            await world.clock.advance(20)
+            await world.pass_seconds(20)
             assert action.calls == 20
             assert service.get_status().errors == 10
 
     async def test_unexpected_errors_in_a_row_end_the_service(self, world: World) -> None:
         action = Failing(KeyError("1"), None, KeyError("2"), KeyError("3"))
         async with world.running(world.builder().every(1, action, name="act").build()) as run:
-            await world.clock.advance(20)
+            await world.pass_seconds(20)
             with pytest.raises(KeyError, match="3"):
                 await run
         assert action.calls == 4

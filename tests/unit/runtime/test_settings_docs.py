@@ -10,7 +10,9 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 REMEDY = "run `python -m alpha_panda.runtime.settings_docs docs/reference`"
 
 
-@pytest.mark.parametrize(("name", "rendered"), [("settings.md", render_settings()), ("codes.md", render_codes())])
+@pytest.mark.parametrize(
+    ("name", "rendered"), [("settings.md", render_settings()), ("codes.md", render_codes())]
+)
 def test_the_page_in_the_repository_is_what_the_code_says(name: str, rendered: str) -> None:
     assert (REFERENCE / name).read_text(encoding="utf-8") == rendered, REMEDY
 

@@ -56,7 +56,9 @@ class World:
     async def produce(self, *values: str, topic: str = TOPIC) -> None:
         await self.bus.ensure_topics([TopicSpec(topic, 1)])
         async with self.bus.producer("test") as producer:
-            outgoing = [Outgoing(topic, v.encode(), key=v, headers=(("traceparent", b"00-1"),)) for v in values]
+            outgoing = [
+                Outgoing(topic, v.encode(), key=v, headers=(("traceparent", b"00-1"),)) for v in values
+            ]
             await producer.send(outgoing)
 
     async def records(self, topic: str) -> list[Record]:
@@ -74,6 +76,11 @@ class World:
     async def settle(self) -> None:
         """Let everything run that needs no time to pass."""
         await self.clock.advance(0)
+
+    async def pass_seconds(self, seconds: int) -> None:
+        """Let time pass second by second: one jump would be one turn of every ticker, however many it missed."""
+        for _ in range(seconds):
+            await self.clock.advance(1)
 
     @asynccontextmanager
     async def running(self, service: StreamService) -> AsyncIterator["asyncio.Task[None]"]:
@@ -102,7 +109,7 @@ class Handler:
             raise self.failures.pop(0)
         for value in values:
             if value in self.poison:
-                raise self.poison[value]()
+                raise self.poison[value]()  # noqa: RSE102 - makes a fresh error each time
 
 
 def headers_of(record: Record) -> dict[str, str]:

@@ -135,6 +135,16 @@ def test_after_a_refusal_the_instrument_pauses_by_event_time_and_only_it(how: st
     assert len(runtime.intents) == 3
 
 
+def test_a_rejection_pauses_no_other_instrument_that_has_traded() -> None:
+    _, runtime = pointer()
+    runtime.tick(1, 1)
+    runtime.tick(2, 1)
+    runtime.fill("signal-2", 100)
+    runtime.reject("signal-1", Code.MAX_ORDER_VALUE)
+    runtime.tick(2, 0)
+    assert last(runtime) == (Side.SELL, Decimal(1))
+
+
 def test_a_fill_does_not_pause() -> None:
     _, runtime = pointer()
     runtime.tick(1, 1)

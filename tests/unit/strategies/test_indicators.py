@@ -96,6 +96,13 @@ def test_rolling_score_does_not_drift_over_a_million_values_on_a_large_offset(of
     assert worst < 1e-6
 
 
+def test_rolling_score_heals_after_a_value_that_is_no_number() -> None:
+    score = RollingScore(5)
+    found = [score.add(value) for value in [1.0, 2.0] * 5 + [math.nan] + [1.0, 2.0] * 100]
+    assert found[-1] == found[9]
+    assert found[-1] > 0
+
+
 def test_rolling_score_survives_a_trend_away_from_where_it_began() -> None:
     score, window = RollingScore(20), deque[float](maxlen=20)
     for index in range(50_000):
@@ -156,13 +163,14 @@ def test_crossover_by_hand() -> None:
     assert [crossover.add(price) for price in prices] == [0, 0, 0, 0, 0, -1, -1, 1]
 
 
-def test_rounding_is_no_crossing() -> None:
+@pytest.mark.parametrize("price", [0.06, 0.09, 0.11])
+def test_rounding_is_no_crossing(price: float) -> None:
+    # The sums of these prices round so that their means differ in the last bit, now one way, now the other.
     crossover = Crossover(3, 7)
-    prices = [10.0] * 7 + [20.0, 10.0, 10.0, 10.0] + [0.1] * 7
-    for price in prices:
-        crossover.add(price)
-    before = crossover.add(0.1)
-    assert [crossover.add(0.1) for _ in range(5_000)] == [before] * 5_000
+    for each in [10.0] * 7 + [20.0, 10.0, 10.0, 10.0] + [price] * 21:
+        crossover.add(each)
+    before = crossover.add(price)
+    assert [crossover.add(price) for _ in range(300)] == [before] * 300
 
 
 MAKERS: dict[str, Callable[[], RollingMean | RollingScore | WilderRsi | Crossover]] = {

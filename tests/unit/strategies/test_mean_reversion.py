@@ -42,9 +42,9 @@ def test_far_above_it_leaves_but_does_not_open_unless_short_is_allowed() -> None
 
 
 def test_a_short_is_closed_when_the_score_is_back() -> None:
-    # ... 110 106: mean 103.2, variance 16.96, z = +0.68; then 110 100: z = -0.5 <= 0.5.
+    # 110 106: mean 103.2, variance 16.96, z = +0.68. 110 103: mean 102.6, variance 15.04, z = +0.10 <= 0.5.
     assert sides([100] * 4 + [110, 106], allow_short=True) == [SELL]
-    assert sides([100] * 4 + [110, 100], allow_short=True) == [SELL, BUY]
+    assert sides([100] * 4 + [110, 103], allow_short=True) == [SELL, BUY]
 
 
 def test_a_short_is_closed_by_a_score_far_on_the_other_side() -> None:

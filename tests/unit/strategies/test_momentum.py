@@ -50,15 +50,27 @@ def test_with_short_it_turns_in_two_orders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "threshold", "after"), [(0.7, 1000, 0.77), (1.1, 10, 1.1011), (70, 700, 74.9)]
+    ("price", "bps", "after"), [(1.35, 100, 1.3635), (2.47, 100, 2.4947), (1.56, 100, 1.5756)]
 )
-def test_equality_in_decimal_counts_whatever_the_floats(price: float, threshold: int, after: float) -> None:
-    assert sides([price, price, after], threshold_bps=threshold) == [Side.BUY]
+def test_a_rise_that_equals_the_threshold_in_decimal_counts_whatever_the_floats(
+    price: float, bps: int, after: float
+) -> None:
+    assert sides([price, price, after], threshold_bps=bps) == [Side.BUY]
+
+
+@pytest.mark.parametrize(
+    ("price", "bps", "after"), [(1.14, 25, 1.13715), (1.14, 100, 1.1286), (1.21, 50, 1.20395)]
+)
+def test_a_fall_that_equals_the_threshold_in_decimal_counts_whatever_the_floats(
+    price: float, bps: int, after: float
+) -> None:
+    assert sides([price, price, after], threshold_bps=bps, allow_short=True) == [Side.SELL]
 
 
 def test_a_return_on_a_price_of_zero_or_less_means_nothing() -> None:
-    assert sides([0, 0, 5, 5]) == []
-    assert sides([-10, -10, 5, -20, -30], allow_short=True) == [Side.SELL]  # 5 -> -30 is a fall
+    assert sides([0, 0, 5]) == []
+    assert sides([-10, -10, 5]) == []
+    assert sides([-10, -10, -20], allow_short=True) == []
 
 
 def test_the_reason_says_what_was_seen() -> None:

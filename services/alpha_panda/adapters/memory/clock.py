@@ -73,7 +73,7 @@ class VirtualClock:
     async def pace_until(self, ts: int) -> None:
         """Wait until `now()` is at least `ts` and all else is at rest, even if that time has come already."""
         loop = self._attached()
-        await self._pacers.wait(max(ts, self._now), loop.create_future())
+        await self._pacers.wait(ts, loop.create_future())
 
     async def advance(self, seconds: float) -> None:
         """Drive time by `seconds`; returns when all that became due by then has been done. 0: come to rest."""
@@ -158,15 +158,14 @@ class _Waiters:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrival = count()
-        self._cancelled = 0
+        self._cancelled = 0  # at least as many of the heap as are cancelled
 
     async def wait(self, due: int, future: "asyncio.Future[None]") -> None:
         heapq.heappush(self._heap, (due, next(self._arrival), future))
         try:
             await future
         except asyncio.CancelledError:
-            if future.cancelled():  # else it was released just before, and is not in the heap any more
-                self._note_cancelled()
+            self._note_cancelled()
             raise
 
     def earliest(self) -> int | None:

@@ -105,7 +105,7 @@ class MemoryConsumer:
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read exactly these: give up the others, begin new ones at the committed offset."""
-        for tp in [tp for tp in self._cursors if tp not in partitions or self._cursors[tp].log.deleted]:
+        for tp in [tp for tp in self._cursors if tp not in partitions]:
             self._give_up(tp)
         for tp in partitions:
             if tp not in self._cursors:

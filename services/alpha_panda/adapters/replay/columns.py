@@ -98,14 +98,16 @@ def find_columns(file: str, header: Sequence[str], mapping: Mapping[str, str]) -
 
     """
     names = tuple(name.strip() for name in header)
-    return _Finder(
-        file, names, {Role(role): _mapped(file, names, role, column) for role, column in mapping.items()}
-    ).layout()
+    unknown = [role for role in mapping if role not in set(Role)]
+    if unknown:
+        raise SourceError(
+            f"{file}: columns.{unknown[0]} is not a column's meaning; allowed: {', '.join(Role)}"
+        )
+    mapped = {Role(role): _mapped(file, names, role, column) for role, column in mapping.items()}
+    return _Finder(file, names, mapped).layout()
 
 
 def _mapped(file: str, names: Sequence[str], role: str, column: str) -> int:
-    if role not in set(Role):
-        raise SourceError(f"{file}: columns.{role} is not a column's meaning; allowed: {', '.join(Role)}")
     found = [index for index, name in enumerate(names) if name == column]
     found = found or [
         index for index, name in enumerate(names) if name.casefold() == column.strip().casefold()

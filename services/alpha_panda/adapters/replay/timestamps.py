@@ -115,11 +115,11 @@ class EpochStamps:
         """Return UTC nanoseconds; digits below the nanosecond are cut off."""
         if value is None:
             raise ValueError("is empty")
+        if not -_MAX_MAGNITUDE < value < _MAX_MAGNITUDE:  # also true of nan
+            raise ValueError("is not a time")
         if self._auto and value == value // 1 and int(value) in _COMPACT_DATES:
             year, rest = divmod(int(value), 10_000)
             return local_to_utc(_moment(year, rest // 100, rest % 100), self._zone)
-        if not -_MAX_MAGNITUDE < value < _MAX_MAGNITUDE:  # also true of nan
-            raise ValueError("is not a time")
         factor = UNIT_NS[self._unit_of(value)]
         if isinstance(value, int):
             return value * factor

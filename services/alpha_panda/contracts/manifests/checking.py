@@ -1,11 +1,11 @@
 """From documents to resources that hold by themselves and together, or to one error with every fault."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from alpha_panda.contracts.manifests.documents import Document
+from alpha_panda.contracts.manifests.documents import Document, Reading
 from alpha_panda.contracts.manifests.faults import findings_of, listed, shown, suggestion
 from alpha_panda.contracts.manifests.references import check_references
 from alpha_panda.contracts.resources import API_VERSION, KINDS, Resource, Strategy
@@ -16,34 +16,29 @@ ParametersModel = Callable[[Strategy, Path], type[BaseModel]]
 """Finds the parameter model of a strategy whose manifest is in the folder; raises StrategyLoadError."""
 
 
-def check(
-    documents: Sequence[Document], faults: Sequence[ManifestFault], parameters_model: ParametersModel | None
-) -> list[tuple[Resource, Document]]:
-    """Return each document with its resource; `faults` are those of reading.
+def check(reading: Reading, parameters_model: ParametersModel | None) -> list[tuple[Resource, Document]]:
+    """Return each document with its resource.
 
     Raises:
-        ManifestError: with all faults, in the order of files and lines.
+        ManifestError: with all faults, those of reading too, in the order of files and lines.
 
     """
-    found = list(faults)
+    found = list(reading.faults)
     pairs: list[tuple[Resource, Document]] = []
-    for document in documents:
+    for document in reading.documents:
         resource = _validated(document, found)
         if parameters_model is not None:
             found.extend(_parameter_faults(document, resource, parameters_model))
         if resource is not None:
             pairs.append((resource, document))
-    found.extend(check_references(documents))
+    found.extend(check_references(reading.documents))
     if found:
-        raise ManifestError(_in_order(found, documents))
+        ranks = {file: rank for rank, file in enumerate(reading.files)}
+        once = dict.fromkeys(found)
+        raise ManifestError(
+            sorted(once, key=lambda item: (ranks.get(item.file, -1), item.document, item.line))
+        )
     return pairs
-
-
-def _in_order(faults: Sequence[ManifestFault], documents: Sequence[Document]) -> list[ManifestFault]:
-    """Sort by file as read, document and line, each fault once."""
-    files = {file: rank for rank, file in enumerate(dict.fromkeys(item.file for item in documents))}
-    once = dict.fromkeys(faults)
-    return sorted(once, key=lambda item: (files.get(item.file, -1), item.document, item.line))
 
 
 def _validated(document: Document, faults: list[ManifestFault]) -> Resource | None:

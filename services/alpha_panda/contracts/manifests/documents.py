@@ -81,10 +81,16 @@ class Document:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read, and what could not be."""
+    """What was read, and what could not be; `files` are all paths in the order of reading."""
 
     documents: list[Document] = field(default_factory=list)
     faults: list[ManifestFault] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def refuse(self, path: Path, problem: str, allowed: str = "") -> None:
+        """Note that nothing can be read at a path."""
+        self.files.append(str(path))
+        self.faults.append(ManifestFault(str(path), 0, "", problem, allowed))
 
 
 def read_documents(paths: Sequence[Path]) -> Reading:
@@ -104,7 +110,7 @@ def read_documents(paths: Sequence[Path]) -> Reading:
 def _files(path: Path, reading: Reading) -> list[Path]:
     """Return the file, or all manifests in and below the folder but in hidden ones (git's, a ConfigMap's)."""
     if not path.exists():
-        reading.faults.append(ManifestFault(str(path), 0, "", "there is no such file or folder"))
+        reading.refuse(path, "there is no such file or folder")
         return []
     if not path.is_dir():
         return [path]
@@ -127,16 +133,15 @@ def _read_file(file: Path, reading: Reading) -> None:
     try:
         content = file.read_bytes()
     except OSError as error:
-        reading.faults.append(ManifestFault(str(file), 0, "", f"can't be read: {error.strerror}"))
+        reading.refuse(file, f"can't be read: {error.strerror}")
         return
-    before = len(reading.documents) + len(reading.faults)
-    for item in _parse(content, file):
-        if isinstance(item, Document):
-            reading.documents.append(item)
-        else:
-            reading.faults.append(item)
-    if len(reading.documents) + len(reading.faults) == before:
-        reading.faults.append(ManifestFault(str(file), 0, "", "the file is empty", "at least one resource"))
+    found = list(_parse(content, file))
+    if not found:
+        reading.refuse(file, "the file is empty", "at least one resource")
+        return
+    reading.files.append(str(file))
+    reading.documents += [item for item in found if isinstance(item, Document)]
+    reading.faults += [item for item in found if isinstance(item, ManifestFault)]
 
 
 def _parse(content: bytes, file: Path) -> Iterator[Document | ManifestFault]:

@@ -22,8 +22,7 @@ def load_manifests(paths: Sequence[Path], *, parameters_model: ParametersModel |
         ManifestError: with all faults of all files, in the order of files and lines.
 
     """
-    reading = read_documents(paths)
-    return ResourceSet.of(check(reading.documents, reading.faults, parameters_model))
+    return ResourceSet.of(check(read_documents(paths), parameters_model))
 
 
 def json_schema(kind: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from alpha_panda.contracts.manifests.checking import ParametersModel, check
-from alpha_panda.contracts.manifests.documents import Document
+from alpha_panda.contracts.manifests.documents import Document, Reading
 from alpha_panda.contracts.resources import BrokerAccount, MarketFeed, Resource, Strategy
 from alpha_panda.contracts.resources.rules import Location
 from alpha_panda.errors import ManifestFault
@@ -50,7 +50,7 @@ class ResourceSet:
         """
         folder = directory or Path()
         read = [Document(IN_MEMORY, number, data, folder) for number, data in enumerate(documents, 1)]
-        return cls.of(check(read, (), parameters_model))
+        return cls.of(check(Reading(read, files=[IN_MEMORY]), parameters_model))
 
     def _put(self, resource: Resource) -> None:
         if isinstance(resource, MarketFeed):

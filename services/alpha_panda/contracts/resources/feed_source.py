@@ -8,7 +8,7 @@ from pydantic import Field
 from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.resources.common import ManifestModel, RuledModel
 from alpha_panda.contracts.resources.fields import Flag, Number, Seed, Symbol
-from alpha_panda.contracts.resources.rules import Finding, exactly_one, peek
+from alpha_panda.contracts.resources.rules import Finding, exactly_one
 
 Speed = Annotated[Number, Field(ge=0, le=1_000_000)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -52,7 +52,7 @@ class ReplayColumns(ManifestModel):
     close: ColumnName | None = Field(None, description="Column of a bar's last price.")
 
 
-class ReplaySource(RuledModel):
+class ReplaySource(ManifestModel):
     """Prices read from a file of ticks, quotes or bars."""
 
     path: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
@@ -80,17 +80,13 @@ class ReplaySource(RuledModel):
         None, description="Character between CSV columns; detected when left out."
     )
     bar_seconds: Annotated[Number, Field(gt=0, le=31_536_000)] | None = Field(
-        None, description="Length of a bar, for a file of bars."
+        None, description="Length of a bar, for a file of bars; absent: the commonest distance between two."
     )
-    bar_label: Literal["start", "end"] = Field(
-        "end", description="Whether a bar's time stamp is its start or its end. start needs barSeconds."
+    bar_label: Literal["start", "end"] | None = Field(
+        None,
+        description="Whether a bar's time stamp is its start or its end; absent: the start, unless the column's name "
+        "says end. A bar is known at its end only.",
     )
-
-    @classmethod
-    def rules(cls, raw: object) -> Iterator[Finding]:
-        """Yield a finding for bars named by their start whose length is not said."""
-        if peek(raw, "bar_label") == "start" and peek(raw, "bar_seconds") is None:
-            yield Finding(("barSeconds",), "is missing", "the length of a bar, because barLabel is start")
 
 
 class FeedSource(RuledModel):

@@ -134,11 +134,15 @@ async def test_a_cancelled_sender_writes_nothing_and_blocks_nobody(bus: MemoryBu
         assert (await second)[0].offset == BOUND
 
 
-async def test_a_topic_deleted_under_a_waiting_sender_is_an_error(bus: MemoryBus) -> None:
-    async with bus.consumer(ALL), bus.producer("p") as producer:
+async def test_a_topic_deleted_under_a_waiting_sender_is_an_error(
+    bus: MemoryBus, clock: VirtualClock
+) -> None:
+    async with bus.consumer(Subscription("g", partitions=(TP,))), bus.producer("p") as producer:
         await producer.send([Outgoing("t", b"x")] * BOUND)
         waiting = sending(producer)
         await turn()
+        start = clock.now()
         bus.delete_topic("t")
         with pytest.raises(DependencyUnavailableError, match="deleted"):
             await waiting
+        assert clock.now() == start

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
@@ -184,6 +185,14 @@ async def test_pacing_to_the_past_waits_until_all_is_at_rest(stage: Stage) -> No
     assert stage.trace == [("busy", 5), ("paced", 5)]
 
 
+async def test_pacers_that_are_behind_catch_up_in_the_order_of_their_times(stage: Stage) -> None:
+    await stage.clock.sleep(5)
+    stage.start(stage.pacer("late", 3, 4))
+    stage.start(stage.pacer("later", 1, 2))
+    await stage.clock.advance(0)
+    assert stage.trace == [("later", 5), ("later", 5), ("late", 5), ("late", 5)]
+
+
 async def test_advance_returns_when_all_that_became_due_was_done(stage: Stage) -> None:
     stage.start(stage.sleeper("sleeper", 1, 1, 1, 1))
     await stage.clock.advance(0)
@@ -232,8 +241,10 @@ async def test_a_waiter_cancelled_in_the_moment_of_its_release_harms_nobody(stag
 async def test_held_time_lets_a_thread_finish_first(stage: Stage) -> None:
     stage.start(stage.sleeper("sleeper", *[1.0] * 1000))
     await asyncio.sleep(0)
+    loop, finish = asyncio.get_running_loop(), threading.Event()
+    loop.call_later(0.02, finish.set)
     with stage.clock.hold():
-        await asyncio.get_running_loop().run_in_executor(None, os.getpid)
+        assert await loop.run_in_executor(None, finish.wait, 10)
         assert stage.clock.now() == START
     await stage.clock.advance(2)
     stage.stop()

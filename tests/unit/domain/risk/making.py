@@ -112,7 +112,7 @@ def facts(
     **changes: Any,
 ) -> RiskFacts:
     """Return facts; `own` are the strategy's positions, `held` the account's (default: the same)."""
-    mine = own or {}
+    mine = {} if own is None else own
     made = RiskFacts(
         signal=given,
         signal_ts=NOW,

@@ -134,6 +134,12 @@ def test_what_could_not_be_traded_anyway_binds_reducing_orders_too(bad: RiskFact
     assert decide(closing()).validated
 
 
+def test_after_the_products_cut_off_only_reductions_pass() -> None:
+    cut_off = SessionStatus(SessionState.CLOSED, "after the cut-off", None, reducing_allowed=True)
+    assert decide(closing(session=cut_off)).validated
+    assert decide(facts(session=cut_off)).code is Code.SESSION_CLOSED
+
+
 def test_a_reducing_limit_order_needs_no_last_price() -> None:
     given = signal(side=SELL, limit_price=101)
     for reading in (
@@ -328,7 +334,7 @@ def refused_cancels() -> Iterator[tuple[CancelFacts, Code]]:
     yield cancel(signal_id=""), Code.SCHEMA_INVALID
 
 
-@pytest.mark.parametrize(("given", "code"), refused_cancels())
+@pytest.mark.parametrize(("given", "code"), list(refused_cancels()))
 def test_a_cancel_of_what_is_not_the_strategys_order_is_refused(given: CancelFacts, code: Code) -> None:
     ruling: Ruling = decide(given)
     assert (ruling.validated, ruling.code) == (False, code)

@@ -1,0 +1,74 @@
+# Everything a developer, a user with a clone, or CI does. `make` alone shows what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# PYTHON=/path/to/python3 names the interpreter; without it tools/find-python looks for one of at least 3.11.
+export PYTHON
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+PIP_FLAGS := --disable-pip-version-check --no-input --quiet
+# Two workers at most: the suite starts real event loops, and more would only make timings noisy.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 2 ? cores : 2)))
+DURATION ?= 30s
+IMAGE ?= alpha-panda:dev
+
+.PHONY: help
+help: ## Show this list
+	@echo "make TARGET; the targets:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+		| while IFS=$$'\t' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv from the hash-checked lock; after it .venv/bin/alpha-panda works
+
+# --no-deps: the lock is complete, and two packages in it are wanted for their data alone.
+# --only-binary: nothing is compiled, so no compiler is needed and no package's build script runs.
+$(STAMP): requirements-dev.lock pyproject.toml tools/find-python
+	@python=$$(tools/find-python) && echo "making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes --no-deps --only-binary :all: -r requirements-dev.lock
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation --no-index --editable .
+	@touch $(STAMP)
+
+.PHONY: demo
+demo: setup ## Trade on paper for 30 seconds: ticks, signals, orders, positions (DURATION=10s for less)
+	$(BIN)/alpha-panda run examples/01-paper-momentum --duration $(DURATION)
+
+.PHONY: test
+test: setup ## Run all tests (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, format, types and import contracts; change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## Format the code and repair what ruff can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## Run the benchmarks (ARGS="--help" shows them)
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: docs
+docs: setup ## Write the generated pages of docs/reference anew
+	$(BIN)/python -m alpha_panda.runtime.settings_docs docs/reference
+
+.PHONY: lock
+lock: ## Resolve the dependencies into the lock files (UPGRADE=1: to the newest that fit)
+	tools/lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: image
+image: ## Build the container image (IMAGE=name:tag)
+	docker build --tag $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove .venv, caches and build results
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find services operator tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +

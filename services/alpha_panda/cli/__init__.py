@@ -1,0 +1,1 @@
+"""The command line: `alpha-panda`. Thin: reads arguments, calls `compose`, prints."""

@@ -1,0 +1,136 @@
+"""The commands, their arguments and their exit codes.
+
+0: done, Ctrl-C included · 1: something failed while running · 2: what was given is wrong (one message, nothing
+done).
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer import TyperException
+
+from alpha_panda import __version__
+from alpha_panda.contracts.manifests import json_schema
+from alpha_panda.errors import AlphaPandaError, UserInputError
+from alpha_panda.runtime.settings import load_settings
+
+from .durations import parse_duration
+from .loading import load
+
+app = typer.Typer(
+    name="alpha-panda",
+    help="Trading strategies as Kubernetes resources, and the same manifests on a laptop in one process.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+Paths = Annotated[list[Path], typer.Argument(help="Manifest files, or folders of them.", show_default=False)]
+Output = Literal["live", "json"]
+Kind = Literal["MarketFeed", "BrokerAccount", "Strategy"]
+
+
+@app.command()
+def run(
+    paths: Paths,
+    duration: Annotated[
+        str | None, typer.Option(help="Stop after this long on the wall clock: 30s, 5m, 2h.", metavar="TIME")
+    ] = None,
+    max_ticks: Annotated[int | None, typer.Option(min=1, help="Stop after so many ticks, over all feeds.")] = None,
+    output: Annotated[
+        Output | None,
+        typer.Option(
+            help="live: a view and a summary; json: one object on stdout. Default: live on a terminal, else plain."
+        ),
+    ] = None,
+    events: Annotated[Path | None, typer.Option(help="Write every event to this file, a JSON object a line.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Same ids and simulated prices from run to run; a replay repeats.")
+    ] = None,
+) -> None:
+    """Run everything that the manifests name, in this one process, on paper."""
+    from .run import RunRequest, run_command  # noqa: PLC0415 - keeps `--help` and `version` quick
+
+    seconds = None if duration is None else parse_duration(duration, "--duration")
+    request = RunRequest(tuple(paths), seconds, max_ticks, output, events, seed)
+    run_command(request, load_settings())
+
+
+@app.command()
+def validate(paths: Paths) -> None:
+    """Check manifests and say what is in them; exit code 2 and every fault if something is wrong."""
+    from alpha_panda.compose.embedded import check  # noqa: PLC0415 - as above
+
+    resources = load(paths)
+    check(resources, load_settings())
+    for resource in resources:
+        typer.echo(f"{resource.ref}: ok")
+
+
+@app.command()
+def service(
+    name: Annotated[str, typer.Argument(help="Name of the service, e.g. engine.", show_default=False)],
+    manifests: Annotated[
+        list[Path], typer.Option("--manifests", help="Manifest file or folder; may be repeated.", show_default=False)
+    ],
+    resource: Annotated[
+        str, typer.Option("--resource", help="What it serves, e.g. BrokerAccount/paper.", show_default=False)
+    ],
+) -> None:
+    """Start one service, as a pod does."""
+    from alpha_panda.compose.process import run_service  # noqa: PLC0415 - as above
+
+    run_service(name, load(manifests), resource, load_settings())
+
+
+@app.command()
+def control(paths: Paths) -> None:
+    """Write and renew the trading states of the manifests, where no operator does; until stopped."""
+    from alpha_panda.compose.process import run_control  # noqa: PLC0415 - as above
+
+    run_control(load(paths), load_settings())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"alpha-panda {__version__}")
+
+
+@app.command()
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="Kind of the manifest.", show_default=False)],
+) -> None:
+    """Print the JSON Schema of a kind of manifest."""
+    typer.echo(json.dumps(json_schema(kind), indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: errors become one message, never a traceback of the user's fault."""
+    return _guarded(lambda: app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False))
+
+
+def _guarded(command: Callable[[], object]) -> int:
+    try:
+        result = command()
+    except UserInputError as error:
+        typer.echo(f"error: {error}", err=True)
+        return EXIT_USAGE
+    except typer.Exit as error:
+        return error.exit_code
+    except TyperException as error:
+        error.show()
+        return EXIT_USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        return 0
+    except AlphaPandaError as error:
+        typer.echo(f"failed: {error}", err=True)
+        return EXIT_FAILED
+    return result if isinstance(result, int) else 0

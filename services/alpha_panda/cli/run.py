@@ -1,0 +1,90 @@
+"""`alpha-panda run`: loads, checks, runs, shows, sums up."""
+
+import asyncio
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import typer
+from rich.console import Console
+
+from alpha_panda.compose.embedded import EmbeddedRun, RunOptions, check, run_embedded
+from alpha_panda.compose.summary import RunSummary
+from alpha_panda.errors import UserInputError
+from alpha_panda.runtime.logging import configure_logging
+from alpha_panda.runtime.settings import Settings
+
+from .live import LiveView
+from .loading import load
+from .report import print_summary
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """The arguments of `run`; `duration` in seconds, `output` None: by whether stdout is a terminal."""
+
+    paths: tuple[Path, ...]
+    duration: float | None
+    max_ticks: int | None
+    output: str | None
+    events: Path | None
+    seed: int | None
+
+
+def run_command(request: RunRequest, settings: Settings) -> None:
+    """Run to the end and print the summary; UserInputError before anything has started."""
+    resources = load(request.paths)
+    check(resources, settings)
+    options = RunOptions(request.duration, request.max_ticks, request.seed)
+    with ExitStack() as stack:
+        events = None if request.events is None else stack.enter_context(_opened(request.events))
+        console = Console()
+        live = request.output == "live" or (request.output is None and console.is_terminal)
+        view = stack.enter_context(LiveView(console)) if live else None
+        configure_logging(_quieter(settings), None if view is None else view.log_stream)
+
+        async def beside(run: EmbeddedRun) -> None:
+            _stop_on_signals(run)
+            if view is not None:
+                await view.follow(run)
+
+        summary = run_embedded(resources, settings, options, events_file=events, beside=beside)
+    _print(summary, console, as_json=request.output == "json")
+
+
+def _quieter(settings: Settings) -> Settings:
+    """Return the settings with warnings only, unless the user has chosen a level: here the view tells the rest."""
+    if "log_level" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"log_level": "WARNING"})
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise UserInputError(f"--events {path}: can't be written: {error.strerror}") from error
+
+
+def _stop_on_signals(run: EmbeddedRun) -> None:
+    """Drain at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        run.request_stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def _print(summary: RunSummary, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(summary.as_json())
+    else:
+        print_summary(summary, console)
+    sys.stdout.flush()

@@ -1,0 +1,95 @@
+"""One service as a process of its own: what a pod runs, and `python -m alpha_panda.<service>`."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from alpha_panda.adapters.clock import RealClock
+from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.errors import UserInputError
+from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.control_writer import ControlWriter
+from alpha_panda.runtime.logging import configure_logging
+from alpha_panda.runtime.registry import ServiceDefinition, find_services
+from alpha_panda.runtime.settings import Settings
+
+from .ports import memory_ports
+
+log = structlog.get_logger()
+
+
+def run_service(name: str, resources: ResourceSet, resource: str, settings: Settings) -> None:
+    """Run one service until SIGTERM or SIGINT; UserInputError for a name or resource that doesn't exist."""
+    definition = _definition(name)
+    served = _served(definition, resources, resource)
+    configure_logging(settings)
+
+    async def main() -> None:
+        _, ports = memory_ports(resources, settings, RealClock())
+        log.warning("in-process transports: no other process sees what this one does", service_name=name)
+        instance = f"{socket.gethostname()}-{os.getpid()}"
+        service = definition.build(ServiceContext(settings, ports, resources, served, instance))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(service.run())
+            stopping = tasks.create_task(_on_signal(service.stop))
+            await running
+            stopping.cancel()
+
+    asyncio.run(main())
+
+
+def run_control(resources: ResourceSet, settings: Settings) -> None:
+    """Write and renew the control keys of the manifests until SIGTERM or SIGINT."""
+    configure_logging(settings)
+
+    async def main() -> None:
+        _, ports = memory_ports(resources, settings, RealClock())
+        log.warning("in-process transports: no other process sees these keys", service_name="control")
+        writer = ControlWriter(
+            ports.control, ports.clock, resources, settings.control_ttl_seconds, settings.control_renew_seconds
+        )
+        await writer.write()
+        writing = asyncio.create_task(writer.run())
+
+        async def stop() -> None:
+            writing.cancel()
+
+        await _on_signal(stop)
+        await asyncio.gather(writing, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def _definition(name: str) -> ServiceDefinition:
+    services = find_services()
+    if name not in services:
+        raise UserInputError(f"there is no service {name!r}; allowed: {', '.join(services)}")
+    return services[name]
+
+
+def _served(definition: ServiceDefinition, resources: ResourceSet, resource: str) -> str:
+    """Return the name in `KIND/NAME` after checking both."""
+    kind, _, name = resource.partition("/")
+    known = [item.name for item in resources if item.kind == definition.kind]
+    if kind != definition.kind or name not in known:
+        allowed = ", ".join(f"{definition.kind}/{item}" for item in known) or f"no {definition.kind} in the manifests"
+        raise UserInputError(f"--resource {resource!r} is nothing that {definition.name} serves; allowed: {allowed}")
+    return name
+
+
+async def _on_signal(action: Callable[[], Awaitable[None]]) -> None:
+    """Run the action at the first SIGTERM or SIGINT."""
+    received = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received.set)
+    try:
+        await received.wait()
+        await action()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,28 @@
+"""For every test: Hypothesis' profiles and a seed that the header prints, so that a failed run can be repeated."""
+
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Cores may be shared: how long one example takes says nothing, the time-out of a whole test does.
+COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", COMMON, max_examples=50)
+# Hypothesis' own `ci` profile always draws the same examples; ours draws new ones in each run, repeatably.
+settings.register_profile("ci", COMMON, max_examples=200, database=None, derandomize=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose profile and seed before the plugin of Hypothesis reads them; workers of xdist inherit the seed."""
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("ci" if os.environ.get("CI") else "dev")
+    if config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how to draw the same examples again."""
+    seed, profile = config.getoption("--hypothesis-seed"), settings.get_current_profile_name()
+    return f"hypothesis: repeat with --hypothesis-profile={profile} --hypothesis-seed={seed}"
