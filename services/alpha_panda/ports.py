@@ -284,8 +284,8 @@ class OrderJournal(Protocol):
     async def correct(self, lease_epoch: int, signal_id: str, outcome: Outcome, latch: Latch) -> JournalEntry | None:
         """Record a late match over LOST or FAILED, or more fills over any terminal state, and set the latch.
 
-        One step. `outcome` is what the broker's book shows of the accepted order: PLACED, PARTIALLY_FILLED,
-        FILLED or CANCELLED (else MisuseError). None if not needed: the entry already says so.
+        One step. `outcome` is what the broker's book shows. None if not needed: the entry already says so, or
+        the book shows FAILED (the broker refused it: nothing traded).
         """
 
     async def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch) -> JournalEntry | None:

@@ -67,7 +67,9 @@ class Desk:
         """BEGIN without a decision of its own."""
         return await self.stores.journal.begin(self.request(of, **changes))
 
-    async def trade(self, of: Signal, *, decided: dict[str, Any] | None = None, **changes: Any) -> BeginVerdict:
+    async def trade(
+        self, of: Signal, *, decided: dict[str, Any] | None = None, **changes: Any
+    ) -> BeginVerdict:
         """Decide, then BEGIN."""
         await self.decide(of, **(decided or {}))
         return await self.begin(of, **changes)

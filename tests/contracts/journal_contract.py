@@ -289,7 +289,9 @@ class BeginContract(_AtTheDesk):
 
     async def test_rate_never_binds_reductions_and_they_take_no_token(self, desk: Desk) -> None:
         for number in range(3):
-            verdict = await desk.trade(signal(f"r{number}", token=number), decided=REDUCING, orders_per_second=1)
+            verdict = await desk.trade(
+                signal(f"r{number}", token=number), decided=REDUCING, orders_per_second=1
+            )
             assert verdict.go
         assert (await desk.trade(signal("s1", token=9), orders_per_second=1)).go
         assert (await desk.trade(signal("r9", token=10), decided=REDUCING, orders_per_second=1)).go
@@ -302,7 +304,7 @@ class BeginContract(_AtTheDesk):
     async def test_refusal_takes_no_token(self, desk: Desk, reason: str) -> None:
         await desk.go("first")
         await desk.stores.harness.advance(1)
-        refused = signal("s1", token=1, **({"expires_at": 1} if reason == "expiry" else {}))
+        refused = signal("s1", token=1, expires_at=1) if reason == "expiry" else signal("s1", token=1)
         if reason == "doubt":
             refused = signal("s1")
         if reason == "dup":
@@ -320,10 +322,14 @@ class BeginContract(_AtTheDesk):
         await desk.go("blocker")
         bad: dict[str, Any] = {"expires_at": 1}
         await desk.stores.control.drop_spec(SCOPE)
-        assert _refused_with(await desk.begin(signal("s1", **bad), orders_per_second=0), Code.PAYLOAD_MISMATCH)
+        assert _refused_with(
+            await desk.begin(signal("s1", **bad), orders_per_second=0), Code.PAYLOAD_MISMATCH
+        )
         assert _refused_with(await desk.trade(signal("s2", **bad), orders_per_second=0), Code.TRADING_HALTED)
         await desk.stores.control.put_spec(SCOPE, TradingState.REDUCING, CONTROL_TTL)
-        assert _refused_with(await desk.trade(signal("s3", **bad), orders_per_second=0), Code.TRADING_REDUCING)
+        assert _refused_with(
+            await desk.trade(signal("s3", **bad), orders_per_second=0), Code.TRADING_REDUCING
+        )
         await desk.reopen()
         assert _refused_with(await desk.trade(signal("s4", **bad), orders_per_second=0), Code.IN_DOUBT)
         bad["token"] = 5
@@ -374,7 +380,9 @@ class SettleContract(_AtTheDesk):
         assert (settled.code, settled.message) == (told.code, told.message)
         assert await desk.open_ids() == ["s1"]
         assert [item.signal_id for item in await desk.stores.journal.resting()] == ["s1"] * told.state.resting
-        assert [item.signal_id for item in await desk.stores.journal.in_doubt()] == ["s1"] * told.state.in_doubt
+        assert [item.signal_id for item in await desk.stores.journal.in_doubt()] == [
+            "s1"
+        ] * told.state.in_doubt
 
     @pytest.mark.parametrize("told", [FILLED, PLACED, REJECTED, CANCELLED])
     async def test_settled_order_is_not_settled_again(self, desk: Desk, told: Outcome) -> None:
@@ -411,7 +419,9 @@ class SettleContract(_AtTheDesk):
         assert await desk.stores.journal.settle("s1", first.attempt, UNKNOWN, first) == unknown
 
     @pytest.mark.parametrize("told", [FILLED, REJECTED, UNKNOWN])
-    async def test_missing_entry_is_re_created_with_gos_send_by_then_settled(self, desk: Desk, told: Outcome) -> None:
+    async def test_missing_entry_is_re_created_with_gos_send_by_then_settled(
+        self, desk: Desk, told: Outcome
+    ) -> None:
         first = await desk.go()
         await desk.stores.harness.restart(Lose.EVERYTHING)
         await desk.stores.harness.advance(3)
@@ -435,7 +445,9 @@ class SettleContract(_AtTheDesk):
         assert (await desk.stored()).state is STATE.FILLED
 
     @pytest.mark.parametrize("state", [STATE.SENDING, STATE.LOST])
-    async def test_settle_takes_no_outcome_that_is_not_the_engines(self, desk: Desk, state: EntryState) -> None:
+    async def test_settle_takes_no_outcome_that_is_not_the_engines(
+        self, desk: Desk, state: EntryState
+    ) -> None:
         first = await desk.go()
         with pytest.raises(MisuseError):
             await desk.stores.journal.settle("s1", first.attempt, outcome(state), first)
@@ -455,7 +467,11 @@ class SettleContract(_AtTheDesk):
         placed = await self._placed(desk)
         partial = await desk.stores.journal.fill("s1", placed.revision, PARTIAL)
         assert partial is not None
-        assert (partial.state, partial.filled_quantity, partial.open_quantity) == (STATE.PARTIALLY_FILLED, 4, 6)
+        assert (partial.state, partial.filled_quantity, partial.open_quantity) == (
+            STATE.PARTIALLY_FILLED,
+            4,
+            6,
+        )
         filled = await desk.stores.journal.fill("s1", partial.revision, FILLED)
         assert filled is not None
         assert (filled.state, filled.revision) == (STATE.FILLED, placed.revision + 2)
@@ -498,7 +514,9 @@ class SettleContract(_AtTheDesk):
 
     async def test_triggered_stays_triggered(self, desk: Desk) -> None:
         placed = await self._placed(desk)
-        triggered = await desk.stores.journal.fill("s1", placed.revision, outcome(STATE.PLACED, triggered=True))
+        triggered = await desk.stores.journal.fill(
+            "s1", placed.revision, outcome(STATE.PLACED, triggered=True)
+        )
         assert triggered is not None
         partial = await desk.stores.journal.fill("s1", triggered.revision, PARTIAL)
         assert partial is not None
@@ -528,7 +546,9 @@ class TrackerContract(_AtTheDesk):
 
     @pytest.mark.parametrize("told", [FILLED, PARTIAL, PLACED, CANCELLED, REJECTED])
     @pytest.mark.parametrize("unknown", [False, True])
-    async def test_resolve_settles_what_is_in_doubt(self, desk: Desk, told: Outcome, *, unknown: bool) -> None:
+    async def test_resolve_settles_what_is_in_doubt(
+        self, desk: Desk, told: Outcome, *, unknown: bool
+    ) -> None:
         first = await desk.go()
         if unknown:
             await desk.stores.journal.settle("s1", first.attempt, UNKNOWN, first)
@@ -582,7 +602,10 @@ class TrackerContract(_AtTheDesk):
         assert corrected == await desk.stored()
         assert corrected is not None
         assert (corrected.state, corrected.late, corrected.revision) == (told.state, True, found.revision + 1)
-        assert (corrected.filled_quantity, corrected.average_price) == (told.filled_quantity, told.average_price)
+        assert (corrected.filled_quantity, corrected.average_price) == (
+            told.filled_quantity,
+            told.average_price,
+        )
         assert await desk.open_ids() == ["s1"]
         (control,) = await desk.stores.control.read([SCOPE])
         assert control.latches == (latch(),)
@@ -633,8 +656,15 @@ class TrackerContract(_AtTheDesk):
         (control,) = await desk.stores.control.read([SCOPE])
         assert control.latches == ()
 
-    @pytest.mark.parametrize("state", [STATE.SENDING, STATE.UNKNOWN, STATE.FAILED, STATE.LOST])
-    async def test_correct_takes_only_orders_that_the_broker_accepted(self, desk: Desk, state: EntryState) -> None:
+    @pytest.mark.parametrize("before", [LOST, REJECTED])
+    async def test_row_that_the_broker_refused_corrects_nothing(self, desk: Desk, before: Outcome) -> None:
+        found = await self._ended(desk, before)
+        assert await desk.stores.journal.correct(desk.lease, "s1", REJECTED, latch()) is None
+        (control,) = await desk.stores.control.read([SCOPE])
+        assert (await desk.stored(), control.latches) == (found, ())
+
+    @pytest.mark.parametrize("state", [STATE.SENDING, STATE.UNKNOWN, STATE.LOST])
+    async def test_correct_takes_only_what_a_book_can_show(self, desk: Desk, state: EntryState) -> None:
         found = await self._ended(desk, LOST)
         with pytest.raises(MisuseError):
             await desk.stores.journal.correct(desk.lease, "s1", outcome(state), latch())
@@ -673,6 +703,23 @@ class TrackerContract(_AtTheDesk):
         assert await desk.stores.journal.settle("s1", first.attempt, FILLED, first) == booked
         await desk.stores.journal.adopt(desk.lease, await desk.stores.journal.run_id(), [entry(signal("s1"))])
         assert await desk.stores.journal.get("s1") is None
+
+    async def test_find_tag_returns_the_entry_of_the_tag(self, desk: Desk) -> None:
+        assert await desk.stores.journal.find_tag(broker_tag("s1")) is None
+        assert await desk.stores.journal.find_tag("") is None
+        first = await desk.go()
+        assert await desk.stores.journal.find_tag(first.tag) == first
+        settled = await desk.stores.journal.settle("s1", first.attempt, FILLED, first)
+        assert await desk.stores.journal.find_tag(first.tag) == settled
+
+    async def test_second_order_of_a_tag_is_booked_beside_the_first(self, desk: Desk) -> None:
+        """A proxy repeated the request: both orders count, and the tag still means the signal's own entry."""
+        first = await desk.go()
+        settled = await desk.stores.journal.settle("s1", first.attempt, FILLED, first)
+        row = entry(signal("external:b9"), STATE.FILLED, tag=first.tag)
+        assert await desk.stores.journal.orphan(desk.lease, row, latch("orphan")) is not None
+        assert await desk.stores.journal.find_tag(first.tag) == settled
+        assert await desk.stored("external:b9") != settled
 
     async def test_orphan_is_an_accepted_order(self, desk: Desk) -> None:
         with pytest.raises(MisuseError):
@@ -826,7 +873,10 @@ class EpochContract(_AtTheDesk):
 
     async def test_epoch_is_written_once_a_run(self, desk: Desk) -> None:
         assert await desk.stores.journal.epoch() == desk.epoch
-        assert await desk.stores.journal.write_epoch(desk.lease, await desk.stores.journal.run_id()) == desk.epoch
+        assert (
+            await desk.stores.journal.write_epoch(desk.lease, await desk.stores.journal.run_id())
+            == desk.epoch
+        )
 
     @pytest.mark.parametrize("lose", list(Lose))
     async def test_epoch_ends_with_the_run(self, desk: Desk, lose: Lose) -> None:
@@ -884,7 +934,9 @@ class EpochContract(_AtTheDesk):
         assert _refused_with(await desk.trade(signal("s2")), Code.IN_DOUBT)
 
     @pytest.mark.parametrize("state", [STATE.FILLED, STATE.FAILED, STATE.LOST, STATE.CANCELLED])
-    async def test_entry_in_doubt_takes_the_outcome_of_its_terminal_event(self, desk: Desk, state: EntryState) -> None:
+    async def test_entry_in_doubt_takes_the_outcome_of_its_terminal_event(
+        self, desk: Desk, state: EntryState
+    ) -> None:
         await desk.go()
         await self._adopt(desk, entry(signal("s1"), state))
         assert (await desk.stored()).state is state
@@ -919,6 +971,14 @@ class EpochContract(_AtTheDesk):
         assert (found.state, found.late, found.filled_quantity) == (STATE.FILLED, True, 10)
         await self._adopt(desk, entry(signal("s1"), STATE.LOST))
         assert await desk.stored() == found
+
+    @pytest.mark.parametrize("state", [STATE.PLACED, STATE.CANCELLED])
+    async def test_lost_correction_without_fills_comes_back_too(self, desk: Desk, state: EntryState) -> None:
+        first = await desk.go()
+        await desk.stores.journal.settle("s1", first.attempt, REJECTED, first)
+        await self._adopt(desk, entry(signal("s1"), state, late=True))
+        found = await desk.stored()
+        assert (found.state, found.late) == (state, True)
 
     async def test_adopt_repeated_changes_nothing(self, desk: Desk) -> None:
         told = entry(signal("s1"), STATE.FILLED, filled_quantity=Decimal(10))

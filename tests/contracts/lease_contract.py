@@ -31,7 +31,9 @@ class LeaseContract:
         assert second is not None
         assert second > first
 
-    async def test_same_owner_again_gets_a_greater_epoch_that_fences_its_former_self(self, stores: Stores) -> None:
+    async def test_same_owner_again_gets_a_greater_epoch_that_fences_its_former_self(
+        self, stores: Stores
+    ) -> None:
         first = await stores.lease.acquire(NAME, "a", TTL)
         second = await stores.lease.acquire(NAME, "a", TTL)
         assert first is not None
@@ -81,7 +83,9 @@ class LeaseContract:
         assert await self._acquired(stores, "b") > first
 
     @pytest.mark.parametrize(("owner", "off"), [("b", 0), ("a", -1), ("a", 1)])
-    async def test_release_of_what_is_not_ours_does_nothing(self, stores: Stores, owner: str, off: int) -> None:
+    async def test_release_of_what_is_not_ours_does_nothing(
+        self, stores: Stores, owner: str, off: int
+    ) -> None:
         epoch = await self._acquired(stores, "a")
         await stores.lease.release(NAME, owner, epoch + off)
         assert await stores.lease.acquire(NAME, "c", TTL) is None

@@ -81,7 +81,11 @@ class MemoryHarness:
         self._image = self.database.checkpoint_image()
 
     async def restart(self, lose: Lose) -> None:
-        images: dict[Lose, Image | None] = {Lose.TAIL: self._image, Lose.EVERYTHING: EMPTY_IMAGE, Lose.NOTHING: None}
+        images: dict[Lose, Image | None] = {
+            Lose.TAIL: self._image,
+            Lose.EVERYTHING: EMPTY_IMAGE,
+            Lose.NOTHING: None,
+        }
         self.database.restart(images[lose])
 
     def refuse_next(self) -> None:

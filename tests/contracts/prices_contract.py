@@ -139,7 +139,11 @@ class PriceCacheContract:
         await stores.prices.publish_ranges(FEED, [price_range(1), price_range(3, OTHER), price_range(5)])
         found = await stores.prices.ranges(FEED, {TOKEN: 0, OTHER: 0}, 0)
         assert _first_seqs(found) == [(TOKEN, 1), (OTHER, 3), (TOKEN, 5)]
-        assert [msgspec.structs.replace(item, cursor=-1) for item in found] == [price_range(1), price_range(3, OTHER), price_range(5)]
+        assert [msgspec.structs.replace(item, cursor=-1) for item in found] == [
+            price_range(1),
+            price_range(3, OTHER),
+            price_range(5),
+        ]
 
     async def test_cursors_grow_by_token(self, stores: Stores) -> None:
         await stores.prices.publish_ranges(FEED, [price_range(1), price_range(3)])
@@ -148,7 +152,9 @@ class PriceCacheContract:
 
     async def test_only_ranges_after_each_tokens_cursor_are_returned(self, stores: Stores) -> None:
         await stores.prices.publish_ranges(FEED, [price_range(1), price_range(1, OTHER)])
-        cursors = {item.token: item.cursor for item in await stores.prices.ranges(FEED, {TOKEN: 0, OTHER: 0}, 0)}
+        cursors = {
+            item.token: item.cursor for item in await stores.prices.ranges(FEED, {TOKEN: 0, OTHER: 0}, 0)
+        }
         await stores.prices.publish_ranges(FEED, [price_range(3), price_range(3, OTHER)])
         found = await stores.prices.ranges(FEED, {TOKEN: cursors[TOKEN], OTHER: 0}, 0)
         assert _first_seqs(found) == [(OTHER, 1), (TOKEN, 3), (OTHER, 3)]
@@ -162,7 +168,9 @@ class PriceCacheContract:
 
     async def test_reading_takes_nothing_away(self, stores: Stores) -> None:
         await stores.prices.publish_ranges(FEED, [price_range(1)])
-        assert await stores.prices.ranges(FEED, {TOKEN: 0}, 0) == await stores.prices.ranges(FEED, {TOKEN: 0}, 0)
+        assert await stores.prices.ranges(FEED, {TOKEN: 0}, 0) == await stores.prices.ranges(
+            FEED, {TOKEN: 0}, 0
+        )
 
     async def test_ranges_waits_for_the_first(self, stores: Stores) -> None:
         waiting = asyncio.ensure_future(stores.prices.ranges(FEED, {TOKEN: 0}, None))

@@ -5,7 +5,15 @@ from typing import Any
 
 from alpha_panda.contracts.codec import payload_hash
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, OrderType, Side, SignalClass, TradingState, Validity, Verdict
+from alpha_panda.contracts.enums import (
+    EntryState,
+    OrderType,
+    Side,
+    SignalClass,
+    TradingState,
+    Validity,
+    Verdict,
+)
 from alpha_panda.contracts.events import CancelRequest, Signal
 from alpha_panda.contracts.stored import Decision, JournalEntry, Latch, Outcome
 from alpha_panda.domain.ids import broker_tag
@@ -16,7 +24,9 @@ TOKEN = 738561
 FOREVER = 4_000_000_000 * SECOND
 
 
-def signal(signal_id: str = "s1", *, token: int = TOKEN, strategy: str = "momentum", **changes: Any) -> Signal:
+def signal(
+    signal_id: str = "s1", *, token: int = TOKEN, strategy: str = "momentum", **changes: Any
+) -> Signal:
     """Return a market BUY of 10 that never expires."""
     fields: dict[str, Any] = {
         "signal_id": signal_id,
@@ -80,7 +90,9 @@ LOST = outcome(EntryState.LOST, code=Code.ORDER_LOST)
 
 def latch(latch_id: str = "late:s1", scope: str = SCOPE, state: TradingState = TradingState.HALTED) -> Latch:
     """Return a latch that the order-tracker sets."""
-    return Latch(latch_id=latch_id, scope=scope, state=state, reason="late match", set_by="order-tracker", set_at=1)
+    return Latch(
+        latch_id=latch_id, scope=scope, state=state, reason="late match", set_by="order-tracker", set_at=1
+    )
 
 
 def entry(of: Signal, state: EntryState = EntryState.UNKNOWN, **changes: Any) -> JournalEntry:

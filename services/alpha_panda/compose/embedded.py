@@ -54,6 +54,10 @@ class Member:
         return f"{self.definition.name}/{self.resource}{suffix}"
 
 
+Wiring = Callable[[Member, Ports], Ports]
+"""Exchanges ports of a member, e.g. its source or its trader: how a test harness puts its own in."""
+
+
 def needs_virtual_time(resources: ResourceSet) -> bool:
     """Whether the feeds drive the time (they all do, or none: `check_embedded`)."""
     return any(feed.virtual_time for feed in resources.feeds.values())
@@ -99,14 +103,22 @@ def _resources_of(definition: ServiceDefinition, resources: ResourceSet) -> Sequ
 class EmbeddedRun:
     """One run: builds everything on its event loop, runs until it ends, drains, sums up."""
 
-    def __init__(
-        self, resources: ResourceSet, settings: Settings, options: RunOptions, events_file: BinaryIO | None = None
+    def __init__(  # noqa: PLR0913 - the last two are for test harnesses, by keyword
+        self,
+        resources: ResourceSet,
+        settings: Settings,
+        options: RunOptions,
+        events_file: BinaryIO | None = None,
+        *,
+        clock: Clock | None = None,
+        wire: Wiring | None = None,
     ) -> None:
         self.resources = resources
         self.settings = settings
         self.options = options
         self.recorder = Recorder(events_file)
-        self.clock = make_clock(resources, settings)
+        self.clock = make_clock(resources, settings) if clock is None else clock
+        self._wire = wire
         self.bus, self.ports = memory_ports(
             resources,
             settings,
@@ -124,19 +136,24 @@ class EmbeddedRun:
     def _add_members(self) -> None:
         before: list[str] = []
         for member in self.members:
-            context = ServiceContext(
-                settings=self.settings,
-                ports=self._ports_of(member),
-                resources=self.resources,
-                resource=member.resource,
-                instance=member.name.replace("/", "-"),
-            )
+            context = self.context_of(member)
             self.supervisor.add(member.name, partial(member.definition.build, context), after=tuple(before))
             before.append(member.name)
 
+    def context_of(self, member: Member) -> ServiceContext:
+        """Return what the member's `build` gets."""
+        return ServiceContext(
+            settings=self.settings,
+            ports=self._ports_of(member),
+            resources=self.resources,
+            resource=member.resource,
+            instance=member.name.replace("/", "-"),
+        )
+
     def _ports_of(self, member: Member) -> Ports:
         """Return the ports with an id series of the member's own: services don't disturb each other's ids."""
-        return replace(self.ports, ids=self.ports.ids.child(member.name))
+        ports = replace(self.ports, ids=self.ports.ids.child(member.name))
+        return ports if self._wire is None else self._wire(member, ports)
 
     # ------------------------------------------------------------------------------------------- running
 

@@ -88,7 +88,7 @@ class Breaker:
         if self._state is BreakerState.OPEN:
             return
         self._failures += 1
-        if self._state is BreakerState.HALF_OPEN or self._failures >= self._threshold:
+        if self._failures >= self._threshold:  # a probe's failure too: only a success sets the count back
             self._open()
 
     def abandoned(self) -> None:

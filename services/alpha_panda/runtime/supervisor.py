@@ -104,9 +104,6 @@ class Supervisor:
             member = self._member(name)
             if member.running is not None and member.service is not None:
                 await member.service.stop()
-                await asyncio.wait({member.running})
-            if member.keeper is not None:
-                member.keeper.cancel()  # it waits to start or to restart
 
     async def _kill_all(self) -> None:
         tasks = [

@@ -140,6 +140,7 @@ CASES = [
     Case("name empty", put(STRATEGY, "metadata/name", ""), 3, "metadata.name", ("0 characters", "at least 1")),
     Case("metadata typo", put(FEED, "metadata/lables", {}), 1, "metadata.lables", ("unknown field", "did you mean labels?")),
     Case("label a boolean", put(FEED, "metadata/labels", {"a/b": True}), 1, 'metadata.labels["a/b"]', ("true does not fit", "text")),
+    Case("label that is no text", put(FEED, "metadata/labels", {3: "x"}), 1, "metadata.labels[3]", ("3 does not fit", "text")),
     Case("two namespaces", both(put(FEED, "metadata/namespace", "a"), put(STRATEGY, "metadata/namespace", "b")), 3, "metadata.namespace", ("'b'", "'a'", "one namespace")),
     Case("duplicate name", add(GOOD[ACCOUNT]), 4, "metadata.name", ("'paper'", "already", "document 2", "once")),
     # --------------------------------------------------------------------------------------------- sources
@@ -151,6 +152,7 @@ CASES = [
     Case("source as text", put(FEED, SOURCE, "simulated"), 1, "spec.source", ("'simulated' does not fit", "a mapping")),
     Case("unknown field in a source", put(FEED, "spec/source/simulated/sed", 7), 1, "spec.source.simulated.sed", ("unknown field", "did you mean seed?", "volatility")),
     Case("snake case", put(FEED, "spec/source/simulated/ticks_per_second", 7), 1, "spec.source.simulated.ticks_per_second", ("unknown field", "did you mean ticksPerSecond?")),
+    Case("snake case alone", put(FEED, SOURCE, {"simulated": {"ticks_per_second": 7}}), 1, "spec.source.simulated.ticks_per_second", ("unknown field",)),
     Case("no ticks", put(FEED, "spec/source/simulated/ticksPerSecond", 0), 1, "spec.source.simulated.ticksPerSecond", ("0 is out of range", "above 0")),
     Case("too many ticks", put(FEED, "spec/source/simulated/ticksPerSecond", 1e9), 1, "spec.source.simulated.ticksPerSecond", ("out of range", "at most 1000000")),
     Case("negative volatility", put(FEED, "spec/source/simulated/volatility", -0.1), 1, "spec.source.simulated.volatility", ("-0.1 is out of range", "at least 0")),
@@ -198,6 +200,7 @@ CASES = [
     Case("expiry", put(FEED, "spec/instruments/0/expiry", "26 March"), 1, "spec.instruments[0].expiry", ("'26 March' is not a date",)),
     Case("kind of instrument", put(FEED, "spec/instruments/0/kind", "eq"), 1, "spec.instruments[0].kind", ("'eq'", "upper-case")),
     Case("band upside down", put(FEED, "spec/instruments/0/priceBand", {"low": "110", "high": "90"}), 1, "spec.instruments[0].priceBand.low", ("110 is not below high, 90",)),
+    Case("empty band", put(FEED, "spec/instruments/0/priceBand", {"low": "90", "high": 90}), 1, "spec.instruments[0].priceBand.low", ("90 is not below high, 90",)),
     Case("half a band", put(FEED, "spec/instruments/0/priceBand", {"low": "110"}), 1, "spec.instruments[0].priceBand.high", ("is missing",)),
     # -------------------------------------------------------------------------------------------- accounts
     Case("account on an unknown feed", put(ACCOUNT, "spec/marketFeed", "dmo"), 2, "spec.marketFeed", ("there is no MarketFeed 'dmo'", "did you mean demo?")),

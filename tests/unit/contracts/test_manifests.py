@@ -133,6 +133,12 @@ def test_what_kubectl_shows_of_a_stored_resource_is_a_manifest() -> None:
     assert (loaded.metadata.uid, loaded.metadata.namespace) == ("u-1", "trading")
 
 
+def test_a_loaded_set_does_not_keep_the_parsed_yaml(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(feed()))
+    origins = load_manifests([tmp_path]).origins
+    assert [origin.node for origin in origins.values()] == [None]
+
+
 # ---------------------------------------------------------------------------------------------- references
 
 
@@ -156,6 +162,12 @@ def test_references_of_and_to_wrong_resources_are_checked_and_make_no_echo() -> 
         (3, "spec.instruments[1]"),
         (3, "spec.tradingState"),
     ]
+
+
+def test_a_feed_whose_symbols_are_unreadable_makes_no_echo_in_its_strategies() -> None:
+    wrong = feed()
+    wrong["spec"]["instruments"] = [{"symbol": 3}]
+    assert {fault.document for fault in faults(wrong, account(), strategy())} == {1}
 
 
 def test_a_missing_resource_is_said_to_be_none_of_those_that_exist() -> None:
@@ -288,6 +300,18 @@ def test_without_a_model_parameters_are_taken_as_they_are() -> None:
         [feed(), account(), strategy(parameters={"anything": [1, {"a": None}]})]
     )
     assert resources.strategies["mo"].spec.parameters == {"anything": [1, {"a": None}]}
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(16, True), (17, False)])
+def test_parameters_nest_sixteen_levels_deep(depth: int, fits: bool) -> None:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    documents = [feed(), account(), strategy(parameters={"deep": value})]
+    if fits:
+        assert len(ResourceSet.from_documents(documents)) == 3
+    else:
+        assert fields(faults(*documents)) == [(3, "spec.parameters.deep")]
 
 
 def test_parameters_of_billions_of_values_are_refused_at_once() -> None:

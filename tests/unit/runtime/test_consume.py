@@ -337,6 +337,18 @@ class TestDeadLetterAction:
             assert handler.calls[6:] == [["good"], ["next"]]
         assert [value for value, _, _ in told.calls] == ["a", "probe", "aside"]
 
+    async def test_a_whole_batch_goes_to_the_letters_without_being_tried(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.failures = [down()] * 5
+        service = consuming(world, handler, when_open=BreakerAction.DEAD_LETTER, on_dead_letter=told)
+        await world.produce("a")
+        async with world.running(service):
+            await world.clock.advance(5)
+            await world.produce("b", "c")
+            await world.settle()
+        assert handler.calls == [["a"]] * 5
+        assert [value for value, _, _ in told.calls] == ["a", "b", "c"]
+
     async def test_failures_below_the_threshold_exhaust_the_record_itself(
         self, make_world: Callable[..., World]
     ) -> None:
@@ -422,20 +434,21 @@ class TestSettingAside:
 class FaultyConsumer:
     """A consumer whose commits and fetches fail as ordered."""
 
-    def __init__(self, inner: Any, commits: list[Exception], fetches: list[Exception]) -> None:
-        self._inner, self._commits, self._fetches = inner, commits, fetches
+    def __init__(self, inner: Any, bus: "FaultyBus") -> None:
+        self._inner, self._bus = inner, bus
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     async def commit(self, offsets: Any) -> None:
-        if self._commits:
-            raise self._commits.pop(0)
+        self._bus.commits.append(offsets)
+        if self._bus.failing_commits:
+            raise self._bus.failing_commits.pop(0)
         await self._inner.commit(offsets)
 
     async def fetch(self, max_records: int) -> list[Record]:
-        if self._fetches:
-            raise self._fetches.pop(0)
+        if self._bus.failing_fetches:
+            raise self._bus.failing_fetches.pop(0)
         return await self._inner.fetch(max_records)  # type: ignore[no-any-return]
 
 
@@ -443,21 +456,22 @@ class FaultyBus:
     def __init__(
         self, inner: Any, commits: Sequence[Exception] = (), fetches: Sequence[Exception] = ()
     ) -> None:
-        self._inner, self._commits, self._fetches = inner, list(commits), list(fetches)
+        self._inner, self.failing_commits, self.failing_fetches = inner, list(commits), list(fetches)
+        self.commits: list[dict[TopicPartition, int]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def consumer(self, subscription: Subscription) -> Any:
-        return _Opened(self._inner.consumer(subscription), self._commits, self._fetches)
+        return _Opened(self._inner.consumer(subscription), self)
 
 
 class _Opened:
-    def __init__(self, manager: Any, commits: list[Exception], fetches: list[Exception]) -> None:
-        self._manager, self._commits, self._fetches = manager, commits, fetches
+    def __init__(self, manager: Any, bus: FaultyBus) -> None:
+        self._manager, self._bus = manager, bus
 
     async def __aenter__(self) -> FaultyConsumer:
-        return FaultyConsumer(await self._manager.__aenter__(), self._commits, self._fetches)
+        return FaultyConsumer(await self._manager.__aenter__(), self._bus)
 
     async def __aexit__(self, *error: object) -> None:
         await self._manager.__aexit__(*error)
@@ -474,6 +488,16 @@ class TestFaultsOfTheBus:
             await world.settle()
             assert handler.calls == [["a"], ["b"]]
             assert await world.committed() == 2
+
+    async def test_offsets_of_a_partition_that_moved_away_are_never_offered_again(self, world: World) -> None:
+        bus = FaultyBus(world.bus, commits=[RebalancedError("moved")])
+        subscription = Subscription(GROUP, topics=(TOPIC, "other"))
+        await world.produce("a")
+        await world.bus.ensure_topics([TopicSpec("other", 1)])
+        async with world.running(world.builder(bus=bus).consume(subscription, Handler()).build()):
+            await world.produce("x", topic="other")
+            await world.settle()
+        assert bus.commits == [{TopicPartition(TOPIC, 0): 1}, {TopicPartition("other", 0): 1}]
 
     async def test_a_commit_that_failed_is_covered_by_the_one_at_the_stop(self, world: World) -> None:
         handler = Handler()

@@ -120,12 +120,16 @@ class TestLife:
         assert service.get_status().state == "killed"
 
     async def test_a_kill_during_the_drain_commits_nothing_either(self, world: World) -> None:
-        gate = asyncio.Event()
+        done = []
 
-        async def slow(_records: Sequence[Record]) -> None:
-            await gate.wait()
+        async def slow(records: Sequence[Record]) -> None:
+            if len(records) > 1:
+                raise RecordError("one by one, please")
+            if records[0].value == b"b":
+                await asyncio.Event().wait()
+            done.append(records[0].value)
 
-        await world.produce("a")
+        await world.produce("a", "b")
         service = world.builder().consume(SUBSCRIPTION, slow).build()
         async with world.running(service) as run:
             stopping = asyncio.create_task(service.stop())
@@ -133,6 +137,7 @@ class TestLife:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
             await stopping
+        assert done == [b"a"]
         assert await world.committed() is None
 
     async def test_it_leaves_its_group_when_it_ends(self, world: World) -> None:

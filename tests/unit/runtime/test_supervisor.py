@@ -266,7 +266,11 @@ class TestStop:
         await asyncio.wait_for(supervisor.run(), timeout=5)
         assert factory.diary == []
 
-    async def test_a_failure_while_stopping_is_not_restarted(self, world: World) -> None:
+    async def test_a_failure_while_stopping_is_neither_restarted_nor_given_up(
+        self, make_world: Callable[..., World]
+    ) -> None:
+        world = make_world(restart_max_attempts=1)
+
         async def fail() -> None:
             raise ZeroDivisionError
 

@@ -104,7 +104,7 @@ class MemoryOrderJournal:
     ) -> JournalEntry | None:
         """See the port."""
         self._require_lease(lease_epoch)
-        _require(outcome.state in ACCEPTED, signal_id, outcome)
+        _require(outcome.state in (*ACCEPTED, EntryState.FAILED), signal_id, outcome)
         entry = self._state().entries.get(signal_id)
         if entry is None or not needs_correction(entry, outcome):
             return None
@@ -162,6 +162,12 @@ class MemoryOrderJournal:
     def get(self, signal_id: str) -> JournalEntry | None:
         """See the port."""
         return self._state().entries.get(signal_id)
+
+    @reading
+    def find_tag(self, tag: str) -> JournalEntry | None:
+        """See the port. The signal's entry, where an orphan (a second order of the tag) has it too."""
+        state = self._state()
+        return state.entries.get(state.tags.get(tag, ""))
 
     @reading
     def unacknowledged(self) -> list[JournalEntry]:

@@ -88,9 +88,9 @@ def with_outcome(entry: JournalEntry, outcome: Outcome, revision: int, now: int)
 
 
 def needs_correction(entry: JournalEntry, outcome: Outcome) -> bool:
-    """Whether the broker's word on an accepted order contradicts the terminal entry."""
-    refused = entry.state in (EntryState.LOST, EntryState.FAILED)
-    return entry.state.terminal and (refused or outcome.filled_quantity > entry.filled_quantity)
+    """Whether the broker's word contradicts the terminal entry: it took the order after all, or filled more."""
+    late = entry.state in (EntryState.LOST, EntryState.FAILED) and outcome.state in ACCEPTED
+    return entry.state.terminal and (late or outcome.filled_quantity > entry.filled_quantity)
 
 
 def is_further(learnt: JournalEntry, entry: JournalEntry) -> bool:

@@ -9,7 +9,7 @@ from alpha_panda.errors import SourceError
 
 
 class Role(StrEnum):
-    """What a column can mean; the keys of the `columns` mapping of a manifest."""
+    """What a column can mean; the keys of the `columns` mapping. Manifests write them in camel case: see `word`."""
 
     TIMESTAMP = "timestamp"
     TIME = "time"
@@ -23,6 +23,11 @@ class Role(StrEnum):
     LOW = "low"
     CLOSE = "close"
     VOLUME = "volume"
+
+    @property
+    def word(self) -> str:
+        """The key in a manifest."""
+        return "lastPrice" if self is Role.LAST_PRICE else self.value
 
 
 class Kind(StrEnum):
@@ -101,13 +106,13 @@ def find_columns(file: str, header: Sequence[str], mapping: Mapping[str, str]) -
     unknown = [role for role in mapping if role not in set(Role)]
     if unknown:
         raise SourceError(
-            f"{file}: columns.{unknown[0]} is not a column's meaning; allowed: {', '.join(Role)}"
+            f"{file}: columns.{unknown[0]} is not a column's meaning; allowed: {', '.join(role.word for role in Role)}"
         )
-    mapped = {Role(role): _mapped(file, names, role, column) for role, column in mapping.items()}
+    mapped = {Role(role): _mapped(file, names, Role(role), column) for role, column in mapping.items()}
     return _Finder(file, names, mapped).layout()
 
 
-def _mapped(file: str, names: Sequence[str], role: str, column: str) -> int:
+def _mapped(file: str, names: Sequence[str], role: Role, column: str) -> int:
     found = [index for index, name in enumerate(names) if name == column]
     found = found or [
         index for index, name in enumerate(names) if name.casefold() == column.strip().casefold()
@@ -115,7 +120,7 @@ def _mapped(file: str, names: Sequence[str], role: str, column: str) -> int:
     if len(found) == 1:
         return found[0]
     problem = "is there more than once" if found else "does not exist"
-    raise SourceError(f"{file}: column {column!r}, mapped to {role}, {problem}; {_columns(names)}")
+    raise SourceError(f"{file}: column {column!r}, mapped to {role.word}, {problem}; {_columns(names)}")
 
 
 def _columns(names: Sequence[str]) -> str:
@@ -176,7 +181,7 @@ class _Finder:
                 return kind
         raise SourceError(
             f"{self.file}: found neither a price, nor bid and ask, nor open, high, low and close; {_columns(self.names)}. "
-            f"Name them in `columns`, such as columns: {{last_price: {self.names[-1]!r}}}"
+            f"Name them in `columns`, such as columns: {{lastPrice: {self.names[-1]!r}}}"
         )
 
     def _timestamp(self) -> tuple[int, int | None]:
@@ -194,8 +199,8 @@ class _Finder:
         index = self._find(role)
         if index is None:
             raise SourceError(
-                f"{self.file}: found no column for {role}; {_columns(self.names)}. "
-                f"Name it in `columns`, such as columns: {{{role}: {self.names[0]!r}}}"
+                f"{self.file}: found no column for {role.word}; {_columns(self.names)}. "
+                f"Name it in `columns`, such as columns: {{{role.word}: {self.names[0]!r}}}"
             )
         return index
 
@@ -206,8 +211,8 @@ class _Finder:
         if len(found) > 1:
             candidates = ", ".join(repr(self.names[index]) for index in found)
             raise SourceError(
-                f"{self.file}: {candidates} could all be {role}; say which in `columns`, such as "
-                f"columns: {{{role}: {self.names[found[0]]!r}}}"
+                f"{self.file}: {candidates} could all be {role.word}; say which in `columns`, such as "
+                f"columns: {{{role.word}: {self.names[found[0]]!r}}}"
             )
         return found[0] if found else None
 

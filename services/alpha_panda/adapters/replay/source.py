@@ -154,7 +154,7 @@ class _Reading:
         for chunk in reader.chunks(layout.indices):
             for part in converter.convert(chunk):
                 self.used += len(part.ts)
-                pass
+                self._last_ts = converter.last_ts
                 yield self._at_end(part, layout)
         self._skipped, self._converter = self.skipped, None
         if isinstance(tokens, Tokens):

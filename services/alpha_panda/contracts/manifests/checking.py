@@ -34,9 +34,8 @@ def check(reading: Reading, parameters_model: ParametersModel | None) -> list[tu
     found.extend(check_references(reading.documents))
     if found:
         ranks = {file: rank for rank, file in enumerate(reading.files)}
-        once = dict.fromkeys(found)
         raise ManifestError(
-            sorted(once, key=lambda item: (ranks.get(item.file, -1), item.document, item.line))
+            sorted(found, key=lambda item: (ranks.get(item.file, -1), item.document, item.line))
         )
     return pairs
 

@@ -82,14 +82,21 @@ def test_operation_never_suspends_unless_the_database_yields(tally: TallyStore) 
     assert tally._tally().total == 7
 
 
-async def test_image_shares_nothing_with_what_comes_after(database: MemoryDatabase, tally: TallyStore) -> None:
+async def test_image_shares_nothing_with_what_comes_after(
+    database: MemoryDatabase, tally: TallyStore
+) -> None:
     await tally.add("a", 1)
     image = database.checkpoint_image()
     await tally.add("a", 2)
     await tally.add("b", 3)
     database.restart(image)
     found = tally._tally()
-    assert (found.names, list(found.times), found.times.maxlen, found.total) == ({"a": {"1": None}}, [1], 3, 1)
+    assert (found.names, list(found.times), found.times.maxlen, found.total) == (
+        {"a": {"1": None}},
+        [1],
+        3,
+        1,
+    )
 
 
 async def test_image_survives_the_restart_that_used_it(database: MemoryDatabase, tally: TallyStore) -> None:
@@ -101,7 +108,9 @@ async def test_image_survives_the_restart_that_used_it(database: MemoryDatabase,
         assert await tally.total() == 6
 
 
-async def test_restart_keeps_all_or_nothing_and_renews_the_run_id(database: MemoryDatabase, tally: TallyStore) -> None:
+async def test_restart_keeps_all_or_nothing_and_renews_the_run_id(
+    database: MemoryDatabase, tally: TallyStore
+) -> None:
     await tally.add("a", 1)
     runs = [database.run_id]
     database.restart()
@@ -144,7 +153,9 @@ async def test_unanswered_reading_is_known_to_have_changed_nothing(
         await tally.total()
 
 
-async def test_unanswered_refusal_is_as_unknown_as_a_success(database: MemoryDatabase, tally: TallyStore) -> None:
+async def test_unanswered_refusal_is_as_unknown_as_a_success(
+    database: MemoryDatabase, tally: TallyStore
+) -> None:
     database.faults.lose_reply()
     with pytest.raises(UnknownOutcomeError):
         await tally.refuse()

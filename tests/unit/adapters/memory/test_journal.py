@@ -2,8 +2,8 @@
 
 import pytest
 
-from contracts.journal_contract import OrderJournalContract
 from contracts.harness import Stores
+from contracts.journal_contract import OrderJournalContract
 from contracts.memory_stores import memory_stores
 
 

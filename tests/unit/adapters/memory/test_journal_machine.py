@@ -22,7 +22,6 @@ from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry, L
 from alpha_panda.errors import UnknownOutcomeError
 from alpha_panda.ports import BeginRequest
 from contracts.desk import Desk
-from contracts.harness import Stores
 from contracts.memory_stores import START, MemoryHarness, memory_stores
 from contracts.samples import (
     CANCELLED,
@@ -65,7 +64,7 @@ def sample(signal_id: str) -> Signal:
 class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.stores: Stores = memory_stores()
+        self.stores = memory_stores()
         assert isinstance(self.stores.harness, MemoryHarness)
         assert isinstance(self.stores.journal, MemoryOrderJournal)
         self.harness, self.journal = self.stores.harness, self.stores.journal
@@ -98,7 +97,11 @@ class JournalMachine(RuleBasedStateMachine):
         if request.journal_epoch != run(self.journal.epoch()):
             return "unknown", Code.NOT_RECONCILED
         decided = run(self.stores.decisions.get(request.signal.signal_id))
-        if decided is None or decided.verdict is Verdict.REJECTED or decided.payload_hash != request.payload_hash:
+        if (
+            decided is None
+            or decided.verdict is Verdict.REJECTED
+            or decided.payload_hash != request.payload_hash
+        ):
             return "failed", Code.PAYLOAD_MISMATCH
         code = self.expected_refusal(request, decided)
         return ("failed", code) if code else ("go", None)
@@ -150,7 +153,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     # -------------------------------------------------------------------------------------------- engines
 
-    @rule(signal_id=IDS, limit=st.sampled_from([None, None, 1]), mismatch=st.sampled_from([False] * 4 + [True]))
+    @rule(
+        signal_id=IDS, limit=st.sampled_from([None, None, 1]), mismatch=st.sampled_from([False] * 4 + [True])
+    )
     def begin(self, signal_id: str, limit: int | None, *, mismatch: bool) -> None:
         """Any record of signals.validated may come at any time, again and again."""
         if signal_id not in self.validated:
@@ -210,7 +215,11 @@ class JournalMachine(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------------- order-tracker
 
-    @rule(signal_id=IDS, told=st.sampled_from([FILLED, PARTIAL, CANCELLED]), off=st.sampled_from([0, 0, 0, -1, 1]))
+    @rule(
+        signal_id=IDS,
+        told=st.sampled_from([FILLED, PARTIAL, CANCELLED]),
+        off=st.sampled_from([0, 0, 0, -1, 1]),
+    )
     def fill(self, signal_id: str, told: Any, off: int) -> None:
         before = run(self.journal.get(signal_id))
         if before is not None:
@@ -224,7 +233,7 @@ class JournalMachine(RuleBasedStateMachine):
         early = told is LOST and before is not None and self.now() < before.send_by
         assert (after is not None) == (before is not None and before.state.in_doubt and not early)
 
-    @rule(signal_id=IDS, told=st.sampled_from([FILLED, PLACED, CANCELLED]))
+    @rule(signal_id=IDS, told=st.sampled_from([FILLED, PLACED, CANCELLED, REJECTED]))
     def correct(self, signal_id: str, told: Any) -> None:
         before = run(self.journal.get(signal_id))
         after = run(self.journal.correct(self.desk.lease, signal_id, told, latch(f"late:{signal_id}")))
@@ -251,7 +260,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------------------------- people and the world
 
-    @rule(state=st.sampled_from([TradingState.ACTIVE, TradingState.ACTIVE, *TradingState]), ttl=st.sampled_from([2, 600]))
+    @rule(
+        state=st.sampled_from([TradingState.ACTIVE, TradingState.ACTIVE, *TradingState]),
+        ttl=st.sampled_from([2, 600]),
+    )
     def control(self, state: TradingState, ttl: int) -> None:
         run(self.stores.control.put_spec(SCOPE, state, ttl))
 
@@ -336,7 +348,9 @@ class JournalMachine(RuleBasedStateMachine):
     def indices_tell_what_the_entries_say(self) -> None:
         present = self.entries().values()
         doubtful, resting = run(self.journal.in_doubt()), run(self.journal.resting())
-        assert sorted(item.signal_id for item in doubtful) == [e.signal_id for e in present if e.state.in_doubt]
+        assert sorted(item.signal_id for item in doubtful) == [
+            e.signal_id for e in present if e.state.in_doubt
+        ]
         assert sorted(item.signal_id for item in resting) == [e.signal_id for e in present if e.state.resting]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from contracts.lease_contract import LeaseContract
 from contracts.harness import Stores
+from contracts.lease_contract import LeaseContract
 from contracts.memory_stores import memory_stores
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from contracts.status_contract import StatusStoreContract
 from contracts.harness import Stores
 from contracts.memory_stores import memory_stores
+from contracts.status_contract import StatusStoreContract
 
 
 class TestMemory(StatusStoreContract):

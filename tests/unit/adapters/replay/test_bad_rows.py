@@ -154,6 +154,17 @@ async def test_a_quote_needs_both_sides_but_a_trade_does_not(tmp_path: Path) -> 
     assert (batch.bids, batch.asks) == ([None, 4.0], [6.0, None])
 
 
+async def test_rows_that_are_all_too_long_are_all_bad(tmp_path: Path) -> None:
+    file = write(tmp_path, "timestamp,price\n" + "".join(f"{1704164645 + n},1,640.25\n" for n in range(3)))
+    with pytest.raises(SourceError, match=r"3 rows are bad, the first: .* ends a row of 3 cells, not 2"):
+        await read(replay(file))
+
+
+async def test_a_zero_bid_beside_a_price_is_none(tmp_path: Path) -> None:
+    (batch,) = await read(replay(write(tmp_path, "ts,price,bid,ask\n1704164645,5,0,6\n")))
+    assert (batch.bids, batch.asks) == ([None], [6.0])
+
+
 async def test_a_file_of_bad_rows_only_is_an_error_that_shows_the_first(tmp_path: Path) -> None:
     with pytest.raises(
         SourceError,

@@ -84,7 +84,7 @@ def test_mapped_bid_and_ask_make_quotes() -> None:
 def test_a_mapped_name_is_found_without_regard_to_case_unless_that_is_ambiguous() -> None:
     assert named(find("ts,PX_LAST", last_price="px_last"))["last_price"] == "PX_LAST"
     assert find("ts,Px,px", last_price="px").numbers[0][1] == 2
-    with pytest.raises(SourceError, match="'PX', mapped to last_price, is there more than once"):
+    with pytest.raises(SourceError, match="'PX', mapped to lastPrice, is there more than once"):
         find("ts,Px,px", last_price="PX")
 
 
@@ -95,20 +95,20 @@ def test_only_the_columns_that_are_needed_are_read() -> None:
 @pytest.mark.parametrize(
     ("header", "mapping", "message"),
     [
-        ("a,b", {}, "found neither a price.*columns are: 'a', 'b'.*columns: {last_price: 'b'}"),
+        ("a,b", {}, "found neither a price.*columns are: 'a', 'b'.*columns: {lastPrice: 'b'}"),
         ("price,b", {}, "found no column for timestamp.*'price', 'b'.*columns: {timestamp: 'price'}"),
         ("timestamp,datetime,price", {}, "'timestamp', 'datetime' could all be timestamp; say which"),
-        ("timestamp,price,ltp", {}, "'price', 'ltp' could all be last_price"),
+        ("timestamp,price,ltp", {}, "'price', 'ltp' could all be lastPrice"),
         ("timestamp,price,qty,volume", {}, "'qty', 'volume' could all be volume"),
         (
             "timestamp,price",
             {"last_price": "mid"},
-            "column 'mid', mapped to last_price, does not exist; .*'price'",
+            "column 'mid', mapped to lastPrice, does not exist; .*'price'",
         ),
         (
             "timestamp,price",
             {"prize": "price"},
-            "columns.prize is not a column's meaning; allowed: timestamp, .*last_price",
+            "columns.prize is not a column's meaning; allowed: timestamp, .*lastPrice",
         ),
         ("timestamp,price", {"open": "price"}, "found no column for high"),
         ("2013-09-01 17:00:00,1640.25,8", {}, "first line looks like data"),

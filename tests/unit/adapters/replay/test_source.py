@@ -146,15 +146,14 @@ def test_a_look_beforehand_tells_what_the_file_is_and_when_it_begins(tmp_path: P
         ({"symbol": "Z"}, "symbol 'Z' is not in the feed"),
         ({"speed": -1.0}, "speed is -1.0"),
         ({"bar_seconds": 0.0}, "barSeconds is 0.0"),
-        ({"columns": {"last_price": "x"}}, "column 'x', mapped to last_price, does not exist"),
+        ({"columns": {"last_price": "x"}}, "column 'x', mapped to lastPrice, does not exist"),
     ],
 )
 def test_a_look_beforehand_finds_the_faults(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     ticks(tmp_path, 0)
+    chosen: dict[str, Any] = {"path": "prices.csv", "base": tmp_path} | options
     with pytest.raises(SourceError, match=message):
-        ReplaySource(
-            ReplayOptions(**{"path": "prices.csv", "base": tmp_path} | options), FakeClock()
-        ).inspect(instruments())
+        ReplaySource(ReplayOptions(**chosen), FakeClock()).inspect(instruments())
 
 
 async def test_the_file_is_closed_when_the_reader_stops_early(tmp_path: Path) -> None:

@@ -120,11 +120,23 @@ def test_what_is_no_time_is_refused_with_the_reason(text: str, problem: str) -> 
 
 
 @pytest.mark.parametrize(
-    "bad", ["2024-01-02 03:04:61", "2024-01-02 03:04:0x", "2024-01-02 03:04:²5", "2024-01-02 25:04:05"]
+    "bad",
+    [
+        "2024-01-02 03:04:61",
+        "2024-01-02 03:04:0x",
+        "2024-01-02 03:04:²5",
+        "2024-01-02 03:04:0５",  # noqa: RUF001 - a full-width digit on purpose
+        "2024-01-02 25:04:05",
+    ],
 )
 def test_a_bad_stamp_among_good_ones_of_its_shape_is_found(bad: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - `many` only says that something is wrong
         TextStamps("auto", UTC).many(["2024-01-02 03:04:05", bad, "2024-01-02 03:04:06"])
+
+
+def test_a_bad_number_among_good_epochs_is_found() -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - as above
+        TextStamps("auto", UTC).many(["1704164645", "1_704_164_646"])
 
 
 def test_a_column_may_mix_lengths() -> None:

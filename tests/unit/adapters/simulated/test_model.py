@@ -126,7 +126,8 @@ def moves_by_session_part(volatility: float, sessions: int) -> dict[int, list[fl
 def test_returns_have_the_annualised_volatility_asked_for() -> None:
     moves = moves_by_session_part(0.3, 400)
     variance = sum(statistics.fmean(move * move for move in part) for part in moves.values())
-    assert math.sqrt(variance * 252) == pytest.approx(0.3, rel=0.05)
+    # Without the jumps' share 5 % would be missing.
+    assert math.sqrt(variance * 252) == pytest.approx(0.3, rel=0.03)
 
 
 def test_variance_follows_the_u_shape_of_the_session() -> None:

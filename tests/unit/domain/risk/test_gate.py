@@ -95,6 +95,14 @@ def test_no_limit_traps_a_position(states: tuple[TradingState, ...]) -> None:
     assert ruling.latches == ()
 
 
+def test_no_limit_traps_a_short_position_either_cash_least_of_all() -> None:
+    given = signal(side=BUY, quantity=10)
+    ruling = decide(trapped(given, own=positions(position(-10)), open_orders=(open_order(SELL, 70),)))
+    assert ruling.validated, ruling.message
+    assert ruling.signal_class is SignalClass.REDUCING
+    assert decide(facts(given, cash=D(-1000))).code is Code.INSUFFICIENT_FUNDS
+
+
 def test_the_same_order_without_a_position_meets_every_limit() -> None:
     ruling = decide(trapped(own={}))
     assert ruling.signal_class is SignalClass.INCREASING

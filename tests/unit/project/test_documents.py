@@ -1,0 +1,84 @@
+"""Documents that say what is so: version, licence, files, links, entry points."""
+
+import re
+from importlib import import_module
+
+import pytest
+from packaging.requirements import Requirement
+
+import alpha_panda
+from alpha_panda.sdk import Strategy, known_types
+from unit.project.repository import PLATFORM, PROJECT, PYPROJECT, ROOT, packages, read
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    newest = re.search(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == alpha_panda.__version__
+
+
+def test_the_licence_is_whole() -> None:
+    text = read("LICENSE")
+    assert PROJECT["license"] == "Apache-2.0"
+    assert re.search(r"Apache License\s+Version 2\.0, January 2004", text)
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert [f" {number}. " in text for number in range(1, 10)] == [True] * 9
+
+
+def test_architecture_names_real_files() -> None:
+    table = read("ARCHITECTURE.md").partition("## Which file does what")[2]
+    named = re.findall(r"`([^`]+)`", table.partition("|---|")[2])
+    assert len(named) > 50
+    assert [name for name in named if not (ROOT / name).is_file() and not (PLATFORM / name).is_file()] == []
+
+
+def test_architecture_names_every_package() -> None:
+    table = read("ARCHITECTURE.md").partition("## Which file does what")[2]
+    assert [name for name in sorted(packages()) if f"`{name}/" not in table] == []
+
+
+def test_architecture_gives_a_reason_for_every_dependency() -> None:
+    section = read("ARCHITECTURE.md").partition("## Libraries")[2].partition("\n## ")[0].lower()
+    section += " types-pyyaml"  # mypy's half of PyYAML
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["parquet"]]
+    for group in PYPROJECT["dependency-groups"].values():
+        asked += [entry for entry in group if isinstance(entry, str)]
+    assert [
+        name for name in (Requirement(entry).name for entry in asked) if name.lower() not in section
+    ] == []
+
+
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/README.md",
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    text = read(name)
+    anchors = {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif not target.startswith("https://"):
+            assert ((ROOT / name).parent / target).exists(), target
+
+
+@pytest.mark.parametrize(("name", "path"), PROJECT["entry-points"]["alpha_panda.strategies"].items())
+def test_entry_points_are_the_shipped_strategies(name: str, path: str) -> None:
+    module, _, attribute = path.partition(":")
+    assert issubclass(getattr(import_module(module), attribute), Strategy)
+    assert name in known_types()
+
+
+def test_the_command_exists() -> None:
+    module, _, attribute = PROJECT["scripts"]["alpha-panda"].partition(":")
+    assert callable(getattr(import_module(module), attribute))
