@@ -42,7 +42,8 @@ def write_ticks(path: Path, ticks: int, seed: int = 3) -> None:
 def instrument_lines(count: int) -> str:
     """Return the manifest's list of instruments."""
     return "\n".join(
-        f'    - {{symbol: "{symbol(index)}", token: {token(index)}, tickSize: "0.05"}}' for index in range(count)
+        f'    - {{symbol: "{symbol(index)}", token: {token(index)}, tickSize: "0.05"}}'
+        for index in range(count)
     )
 
 

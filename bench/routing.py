@@ -59,6 +59,7 @@ async def _measure(resources: ResourceSet) -> float:
     await service.ready.wait()
     async with ports.bus.producer("bench") as producer:
         records = _records()
+        await asyncio.sleep(0.01)  # the consumer opens
         begun = time.process_time()
         for record in records:
             await producer.send([record])

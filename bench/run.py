@@ -24,10 +24,14 @@ def main(ticks: int) -> None:
     table.add_row("share of the bare loop", f"{replay['share_of_bare']:.1%}")
     table.add_row("orders filled", f"{replay['orders_filled']:,.0f}")
     table.add_row("peak memory", f"{replay['peak_mib']:.0f} MiB")
-    table.add_row("peak memory at a quarter of the ticks", f"{replay['peak_mib_at_a_quarter_of_the_ticks']:.0f} MiB")
+    table.add_row(
+        "peak memory at a quarter of the ticks", f"{replay['peak_mib_at_a_quarter_of_the_ticks']:.0f} MiB"
+    )
     console.print(table)
     first = next(iter(routing.values()))
-    table = Table("strategies", "ns a tick", "ratio", title="cost of a tick that one of them wants, 10,000 instruments")
+    table = Table(
+        "strategies", "ns a tick", "ratio", title="cost of a tick that one of them wants, 10,000 instruments"
+    )
     for count, cost in routing.items():
         table.add_row(f"{count:,}", f"{cost:,.0f}", f"{cost / first:.2f}")
     console.print(table)

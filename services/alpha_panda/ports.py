@@ -9,7 +9,7 @@ Semantics every adapter keeps:
 * Times are UTC nanoseconds of the store's own clock where a script compares them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -133,7 +133,7 @@ class Producer(Protocol):
 class Consumer(Protocol):
     """Reads records of its assigned partitions, each partition in order."""
 
-    async def fetch(self, max_records: int, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, max_records: int, timeout: float | None = None) -> list[Record]:  # noqa: ASYNC109 - on the Clock port, not asyncio's
         """Return up to `max_records` as soon as there is one; [] after `timeout` seconds (None: wait).
 
         Raises:
@@ -264,7 +264,9 @@ class OrderJournal(Protocol):
     async def refuse(self, request: BeginRequest, code: Code, message: str) -> BeginVerdict:
         """Write FAILED once, for a refusal found before BEGIN; never `go`. DUP if the id is known."""
 
-    async def settle(self, signal_id: str, attempt: str, outcome: Outcome, fallback: JournalEntry) -> JournalEntry:
+    async def settle(
+        self, signal_id: str, attempt: str, outcome: Outcome, fallback: JournalEntry
+    ) -> JournalEntry:
         """Compare-and-set from SENDING or UNKNOWN; a missing entry is re-created from `fallback` first.
 
         Returns the entry as it is now: with another outcome if somebody else settled it before.
@@ -281,7 +283,9 @@ class OrderJournal(Protocol):
 
         """
 
-    async def correct(self, lease_epoch: int, signal_id: str, outcome: Outcome, latch: Latch) -> JournalEntry | None:
+    async def correct(
+        self, lease_epoch: int, signal_id: str, outcome: Outcome, latch: Latch
+    ) -> JournalEntry | None:
         """Record a late match over LOST or FAILED, or more fills over any terminal state, and set the latch.
 
         One step. `outcome` is what the broker's book shows. None if not needed: the entry already says so, or
@@ -355,7 +359,12 @@ class CheckpointStore(Protocol):
         """Take over: a fresh random incarnation, and the last checkpoint, in one step."""
 
     async def save(
-        self, strategy: str, account: str, incarnation: str, checkpoint: Checkpoint, folds: Mapping[str, OrderFold]
+        self,
+        strategy: str,
+        account: str,
+        incarnation: str,
+        checkpoint: Checkpoint,
+        folds: Mapping[str, OrderFold],
     ) -> None:
         """Replace the checkpoint and put the changed folds, if `incarnation` is still the one claimed last."""
 
@@ -468,12 +477,11 @@ class MarketSource(Protocol):
         """Yield batches, paced by the source itself on its clock; an empty one proves that the source lives."""
 
 
-SourceFactory = Callable[[str], Awaitable[MarketSource]]
-"""Makes the source of a feed by its name."""
-
-
 class IdSource(Protocol):
     """Makes random ids: real ones, or a reproducible series under `--seed`."""
 
     def new_id(self) -> str:
         """Return 32 hex digits that were never returned before."""
+
+    def child(self, name: str) -> "IdSource":
+        """Return a source of a name's own: what others take from theirs changes nothing in it."""

@@ -16,6 +16,7 @@ from typer import TyperException
 from alpha_panda import __version__
 from alpha_panda.contracts.manifests import json_schema
 from alpha_panda.errors import AlphaPandaError, UserInputError
+from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import load_settings
 
 from .durations import parse_duration
@@ -38,21 +39,26 @@ Kind = Literal["MarketFeed", "BrokerAccount", "Strategy"]
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options
     paths: Paths,
     duration: Annotated[
         str | None, typer.Option(help="Stop after this long on the wall clock: 30s, 5m, 2h.", metavar="TIME")
     ] = None,
-    max_ticks: Annotated[int | None, typer.Option(min=1, help="Stop after so many ticks, over all feeds.")] = None,
+    max_ticks: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many ticks, over all feeds.")
+    ] = None,
     output: Annotated[
         Output | None,
         typer.Option(
             help="live: a view and a summary; json: one object on stdout. Default: live on a terminal, else plain."
         ),
     ] = None,
-    events: Annotated[Path | None, typer.Option(help="Write every event to this file, a JSON object a line.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Write every event to this file, a JSON object a line.")
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Same ids and simulated prices from run to run; a replay repeats.")
+        int | None,
+        typer.Option(min=0, help="Same ids and simulated prices from run to run; a replay repeats."),
     ] = None,
 ) -> None:
     """Run everything that the manifests name, in this one process, on paper."""
@@ -68,8 +74,10 @@ def validate(paths: Paths) -> None:
     """Check manifests and say what is in them; exit code 2 and every fault if something is wrong."""
     from alpha_panda.compose.embedded import check  # noqa: PLC0415 - as above
 
+    settings = load_settings()
+    configure_logging(settings)
     resources = load(paths)
-    check(resources, load_settings())
+    check(resources, settings)
     for resource in resources:
         typer.echo(f"{resource.ref}: ok")
 
@@ -78,7 +86,8 @@ def validate(paths: Paths) -> None:
 def service(
     name: Annotated[str, typer.Argument(help="Name of the service, e.g. engine.", show_default=False)],
     manifests: Annotated[
-        list[Path], typer.Option("--manifests", help="Manifest file or folder; may be repeated.", show_default=False)
+        list[Path],
+        typer.Option("--manifests", help="Manifest file or folder; may be repeated.", show_default=False),
     ],
     resource: Annotated[
         str, typer.Option("--resource", help="What it serves, e.g. BrokerAccount/paper.", show_default=False)
@@ -114,7 +123,9 @@ def schema(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: errors become one message, never a traceback of the user's fault."""
-    return _guarded(lambda: app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False))
+    return _guarded(
+        lambda: app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+    )
 
 
 def _guarded(command: Callable[[], object]) -> int:
@@ -126,7 +137,7 @@ def _guarded(command: Callable[[], object]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except TyperException as error:
-        error.show()
+        typer.echo(f"error: {error.format_message()}", err=True)
         return EXIT_USAGE
     except (typer.Abort, KeyboardInterrupt):
         return 0

@@ -14,5 +14,7 @@ def parse_duration(text: str, option: str) -> float:
     found = _FORM.fullmatch(text.strip())
     seconds = float(found["number"]) * _UNITS[found["unit"] or "s"] if found else 0.0
     if seconds <= 0:
-        raise UserInputError(f"{option} {text!r} is not a duration; allowed: a number above 0 and ms, s, m or h: 30s")
+        raise UserInputError(
+            f"{option} {text!r} is not a duration; allowed: a number above 0 and ms, s, m or h: 30s"
+        )
     return seconds

@@ -44,7 +44,7 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True)
-        self.log_stream: io.TextIOBase = _AboveTheView(console)
+        self.log_stream = _AboveTheView(console)
         self._rate = _Rate()
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class _Rate:
         return self._rate
 
 
-class _AboveTheView(io.TextIOBase):
+class _AboveTheView(io.StringIO):
     """A stream whose lines the console prints above the live view."""
 
     def __init__(self, console: Console) -> None:
@@ -140,7 +140,9 @@ def _gist(event: Envelope) -> str:
     if isinstance(data, OrderUpdate):
         at = "" if data.price is None else f" @ {data.price}"
         why = f" {data.code} {data.message}" if data.code else ""
-        return f"{data.strategy_id}: {data.side} {data.filled_quantity}/{data.quantity} {data.symbol}{at}{why}"
+        return (
+            f"{data.strategy_id}: {data.side} {data.filled_quantity}/{data.quantity} {data.symbol}{at}{why}"
+        )
     if isinstance(data, PortfolioSnapshot):
         return f"equity {data.equity}, cash {data.cash}"
     return f"{data.scope}: {data.action} {data.state} {data.reason}"

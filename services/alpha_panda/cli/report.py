@@ -12,8 +12,12 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     """Print what the run came to."""
     signals, orders = summary.signals, summary.orders
     rate = summary.ticks / summary.duration_seconds if summary.duration_seconds else 0.0
-    console.print(f"[bold]Ran {summary.duration_seconds:.1f} s[/]: {summary.ticks:,} ticks ({rate:,.0f} a second)")
-    console.print(f"signals  {signals.raw:,} raw, {signals.validated:,} validated, {signals.rejected:,} rejected")
+    console.print(
+        f"[bold]Ran {summary.duration_seconds:.1f} s[/]: {summary.ticks:,} ticks ({rate:,.0f} a second)"
+    )
+    console.print(
+        f"signals  {signals.raw:,} raw, {signals.validated:,} validated, {signals.rejected:,} rejected"
+    )
     console.print(
         f"orders   {orders.filled:,} filled, {orders.submitted:,} rested, {orders.cancelled:,} cancelled,"
         f" {orders.failed:,} failed"

@@ -36,6 +36,7 @@ class RunRequest:
 
 def run_command(request: RunRequest, settings: Settings) -> None:
     """Run to the end and print the summary; UserInputError before anything has started."""
+    configure_logging(_quieter(settings))
     resources = load(request.paths)
     check(resources, settings)
     options = RunOptions(request.duration, request.max_ticks, request.seed)
@@ -44,7 +45,8 @@ def run_command(request: RunRequest, settings: Settings) -> None:
         console = Console()
         live = request.output == "live" or (request.output is None and console.is_terminal)
         view = stack.enter_context(LiveView(console)) if live else None
-        configure_logging(_quieter(settings), None if view is None else view.log_stream)
+        if view is not None:
+            configure_logging(_quieter(settings), view.log_stream)
 
         async def beside(run: EmbeddedRun) -> None:
             _stop_on_signals(run)

@@ -1,7 +1,7 @@
 """A whole platform in one process, from the manifests: what `alpha-panda run` runs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
@@ -213,9 +213,13 @@ class EmbeddedRun:
         """Stop the feeds, let everything in flight come to its end, then stop the rest, the book-keeper last."""
         services = self.supervisor.services
         for name in [member.name for member in self.members if member.definition.name == FEED]:
-            await services[name].stop()
+            if name in services:  # not when the end came before its turn to start
+                await services[name].stop()
         await self._quiet()
-        order = sorted(self.members, key=lambda member: (member.definition.name == LAST_TO_STOP, -member.definition.start_order))
+        order = sorted(
+            self.members,
+            key=lambda member: (member.definition.name == LAST_TO_STOP, -member.definition.start_order),
+        )
         await self.supervisor.stop([member.name for member in order])
 
     async def _quiet(self) -> None:
@@ -240,7 +244,7 @@ def run_embedded(
     options: RunOptions,
     *,
     events_file: BinaryIO | None = None,
-    beside: Callable[[EmbeddedRun], Awaitable[None]] | None = None,
+    beside: Callable[[EmbeddedRun], Coroutine[None, None, None]] | None = None,
 ) -> RunSummary:
     """Run to the end and return the summary. `beside` runs beside it (the live view, signal handlers)."""
     loop_factory = IdleAwareEventLoop if needs_virtual_time(resources) else None

@@ -23,7 +23,7 @@ from .sources import TickBudget, WatchedSource, make_source
 from .traders import ManifestTraders
 
 
-def memory_ports(
+def memory_ports(  # noqa: PLR0913 - the options of a run
     resources: ResourceSet,
     settings: Settings,
     clock: Clock,

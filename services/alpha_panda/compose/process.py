@@ -50,7 +50,11 @@ def run_control(resources: ResourceSet, settings: Settings) -> None:
         _, ports = memory_ports(resources, settings, RealClock())
         log.warning("in-process transports: no other process sees these keys", service_name="control")
         writer = ControlWriter(
-            ports.control, ports.clock, resources, settings.control_ttl_seconds, settings.control_renew_seconds
+            ports.control,
+            ports.clock,
+            resources,
+            settings.control_ttl_seconds,
+            settings.control_renew_seconds,
         )
         await writer.write()
         writing = asyncio.create_task(writer.run())
@@ -76,8 +80,13 @@ def _served(definition: ServiceDefinition, resources: ResourceSet, resource: str
     kind, _, name = resource.partition("/")
     known = [item.name for item in resources if item.kind == definition.kind]
     if kind != definition.kind or name not in known:
-        allowed = ", ".join(f"{definition.kind}/{item}" for item in known) or f"no {definition.kind} in the manifests"
-        raise UserInputError(f"--resource {resource!r} is nothing that {definition.name} serves; allowed: {allowed}")
+        allowed = (
+            ", ".join(f"{definition.kind}/{item}" for item in known)
+            or f"no {definition.kind} in the manifests"
+        )
+        raise UserInputError(
+            f"--resource {resource!r} is nothing that {definition.name} serves; allowed: {allowed}"
+        )
     return name
 
 

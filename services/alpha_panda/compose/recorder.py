@@ -142,6 +142,16 @@ def dead_letter_line(record: Record) -> bytes:
     """Return a record that is no event of ours, or is dead: its bytes as text, and its headers."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
     data = {"value": record.value.decode(errors="replace"), "headers": headers}
-    body = {"id": record.id, "type": "DEAD_LETTER", "version": VERSION, "ts": record.timestamp, "source": "",
-            "account": "", "key": record.key or "", "correlation_id": "", "causation_id": "", "data": data}
+    body = {
+        "id": record.id,
+        "type": "DEAD_LETTER",
+        "version": VERSION,
+        "ts": record.timestamp,
+        "source": "",
+        "account": "",
+        "key": record.key or "",
+        "correlation_id": "",
+        "causation_id": "",
+        "data": data,
+    }
     return _encode({**body, **_place(record)})

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from alpha_panda.adapters.batching import cut
 from alpha_panda.adapters.replay import ReplayOptions, ReplaySource
@@ -10,23 +11,31 @@ from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import MarketFeed
+from alpha_panda.contracts.resources import ReplaySource as ReplaySpec
+from alpha_panda.contracts.resources import SimulatedSource as SimulatedSpec
 from alpha_panda.ports import Clock, MarketSource, SourceBatch
 from alpha_panda.runtime.settings import Settings
 
 MS_NS = 1_000_000
 
 
-def make_source(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock, seed: int | None) -> MarketSource:
+def make_source(
+    feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock, seed: int | None
+) -> MarketSource:
     """Return the feed's source; `seed` replaces that of a simulated one."""
-    replay = feed.spec.source.replay
-    return _simulated(feed, settings, clock, seed) if replay is None else _replay(feed, resources, settings, clock)
+    source = feed.spec.source
+    if source.replay is not None:
+        return _replay(source.replay, resources.directory_of(feed), settings, clock)
+    return _simulated(source.simulated or SimulatedSpec(), settings, clock, seed)
 
 
 def first_ts(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> int:
     """Return when the first row of a feed on virtual time becomes known; SourceError if it can't be read."""
-    if feed.spec.source.replay is None:
+    replay = feed.spec.source.replay
+    if replay is None:
         return SimulatedOptions().start_ts
-    return _replay(feed, resources, settings, clock).inspect(tuple(feed.instruments)).first_ts
+    source = _replay(replay, resources.directory_of(feed), settings, clock)
+    return source.inspect(tuple(feed.instruments)).first_ts
 
 
 def check_source(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> None:
@@ -35,13 +44,11 @@ def check_source(feed: MarketFeed, resources: ResourceSet, settings: Settings, c
         first_ts(feed, resources, settings, clock)
 
 
-def _replay(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> ReplaySource:
-    spec = feed.spec.source.replay
-    assert spec is not None
-    columns = {role: name for role, name in spec.columns.model_dump(by_alias=False).items() if name is not None}
+def _replay(spec: ReplaySpec, base: Path, settings: Settings, clock: Clock) -> ReplaySource:
+    columns = spec.columns.model_dump(by_alias=False, exclude_none=True)
     options = ReplayOptions(
         path=spec.path,
-        base=resources.directory_of(feed),
+        base=base,
         speed=spec.speed,
         strict=spec.strict,
         timezone=spec.timezone,
@@ -58,9 +65,7 @@ def _replay(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock:
     return ReplaySource(options, clock)
 
 
-def _simulated(feed: MarketFeed, settings: Settings, clock: Clock, seed: int | None) -> SimulatedSource:
-    spec = feed.spec.source.simulated
-    assert spec is not None
+def _simulated(spec: SimulatedSpec, settings: Settings, clock: Clock, seed: int | None) -> SimulatedSource:
     options = SimulatedOptions(
         seed=spec.seed if seed is None else seed,
         ticks_per_second=spec.ticks_per_second,

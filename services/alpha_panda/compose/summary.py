@@ -85,6 +85,7 @@ def _account(book: PortfolioSnapshot) -> AccountSummary:
         unrealized_pnl=f"{book.unrealized_pnl:f}",
         fees=f"{book.fees:f}",
         positions={
-            symbol: PositionSummary(f"{view.quantity:f}", f"{view.average_price:f}") for symbol, view in held.items()
+            symbol: PositionSummary(f"{view.quantity:f}", f"{view.average_price:f}")
+            for symbol, view in held.items()
         },
     )

@@ -47,7 +47,9 @@ def decode_event(value: bytes) -> Envelope:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableRecordError(f"not an event envelope: {error}") from error
     if raw.version > VERSION:
-        raise UnknownVersionError(f"event {raw.id} has version {raw.version}; this release reads up to {VERSION}")
+        raise UnknownVersionError(
+            f"event {raw.id} has version {raw.version}; this release reads up to {VERSION}"
+        )
     try:
         event_type = EventType(raw.type)
         data = _payload_decoders[event_type].decode(raw.data)
@@ -74,7 +76,9 @@ def decode_ticks(value: bytes) -> TickBatch:
     except msgspec.DecodeError as error:
         raise UndecodableRecordError(f"not a tick batch: {error}") from error
     if batch.version > VERSION:
-        raise UnknownVersionError(f"tick batch has version {batch.version}; this release reads up to {VERSION}")
+        raise UnknownVersionError(
+            f"tick batch has version {batch.version}; this release reads up to {VERSION}"
+        )
     return batch
 
 

@@ -59,7 +59,12 @@ class TickBatch(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Signal(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=EventType.TRADING_SIGNAL.value
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag=EventType.TRADING_SIGNAL.value,
 ):
     """What a strategy wants (TRADING_SIGNAL). `price` is the last price it saw; `expires_at` ends its use."""
 
@@ -86,7 +91,12 @@ class Signal(
 
 
 class CancelRequest(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=EventType.CANCEL_REQUEST.value
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag=EventType.CANCEL_REQUEST.value,
 ):
     """A strategy's wish to cancel the order that signal `order_signal_id` made; `signal_id` is its own id."""
 

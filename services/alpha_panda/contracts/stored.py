@@ -9,7 +9,15 @@ from typing import Final
 import msgspec
 
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, FeedMode, OrderStatus, SignalClass, StatusRank, TradingState, Verdict
+from alpha_panda.contracts.enums import (
+    EntryState,
+    FeedMode,
+    OrderStatus,
+    SignalClass,
+    StatusRank,
+    TradingState,
+    Verdict,
+)
 from alpha_panda.contracts.events import ZERO, CancelRequest, CheckResult, Envelope, OrderUpdate, Signal
 
 NO_EPOCH: Final = ""

@@ -25,7 +25,9 @@ class PreSend:
         self._price_rules = price_rules(feed, account, context.settings)
         self._collar = account.spec.risk.price_collar_bps
 
-    def fault(self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int) -> Outcome | None:
+    def fault(
+        self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int
+    ) -> Outcome | None:
         """Return why the order may not be sent now, or None."""
         return send_fault(
             SendFacts(

@@ -92,7 +92,9 @@ class Engine:
         if fault is not None and fault.code is not None:
             await self._tell_refusal(await self._journal.refuse(request, fault.code, fault.message))
             return
-        deadline = self._clock.monotonic() + self._send_within  # read before BEGIN: never later than the store's
+        deadline = (
+            self._clock.monotonic() + self._send_within
+        )  # read before BEGIN: never later than the store's
         try:
             verdict = await self._journal.begin(request)
         except UnknownOutcomeError:
@@ -109,7 +111,9 @@ class Engine:
             return  # settled or not, the order-tracker finds out: the broker is not asked twice
         await self._tell(entry)
 
-    def _request(self, event: Envelope, decision: ValidatedSignal, reading: PriceReading | None) -> BeginRequest:
+    def _request(
+        self, event: Envelope, decision: ValidatedSignal, reading: PriceReading | None
+    ) -> BeginRequest:
         signal = decision.original_signal
         assert isinstance(signal, Signal)
         quote = reading.quote if reading is not None else None

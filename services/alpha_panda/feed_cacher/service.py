@@ -43,12 +43,15 @@ class FeedCacher:
                 last[tick.token] = tick
         mode, heartbeat = batches[-1].mode, max(batch.ts for batch in batches)
         quotes = {
-            token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq) for token, tick in last.items()
+            token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq)
+            for token, tick in last.items()
         }
         try:
             await self._prices.write(self._feed, epoch, quotes, heartbeat)
         except FencedError:
-            log.warning("ticks_of_an_older_feed_epoch_dropped", feed=self._feed, feed_epoch=epoch, ticks=len(last))
+            log.warning(
+                "ticks_of_an_older_feed_epoch_dropped", feed=self._feed, feed_epoch=epoch, ticks=len(last)
+            )
             return
         if watched and not watched.isdisjoint(last):
             await self._prices.publish_ranges(self._feed, _ranges(batches, watched))

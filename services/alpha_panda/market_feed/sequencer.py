@@ -30,7 +30,9 @@ class Sequencer:
                 append[lane_of[token]](Tick(token, price, ts, seq, volume))
             return lanes
         optional = (batch.bids, batch.asks, batch.opens, batch.highs, batch.lows, batch.source_ts)
-        rows = zip(batch.tokens, batch.prices, batch.ts, volumes, *(_column(c, None) for c in optional), strict=False)
+        rows = zip(
+            batch.tokens, batch.prices, batch.ts, volumes, *(_column(c, None) for c in optional), strict=False
+        )
         for token, price, ts, volume, *rest in rows:
             seq = sequences[token] = sequences[token] + 1
             append[lane_of[token]](Tick(token, price, ts, seq, volume, *rest))

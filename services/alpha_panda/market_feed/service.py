@@ -25,7 +25,9 @@ class MarketFeedService:
         self._source = context.ports.source(context.resource)
         self._instruments = tuple(feed.instruments)
         self._sequencer = Sequencer(self._instruments, feed.spec.partitions)
-        self.topic = TopicSpec(market_ticks(context.resource, context.settings.topic_prefix), feed.spec.partitions)
+        self.topic = TopicSpec(
+            market_ticks(context.resource, context.settings.topic_prefix), feed.spec.partitions
+        )
         self._epoch = 0
         self._proven_at: int | None = None
         self._told_at: int | None = None

@@ -30,7 +30,11 @@ class Announcer:
 
         An entry seen for the first time is left to its owner once more. Returns how many were told.
         """
-        waiting = {entry.signal_id: entry for entry in await self._journal.unacknowledged() if not entry.state.in_doubt}
+        waiting = {
+            entry.signal_id: entry
+            for entry in await self._journal.unacknowledged()
+            if not entry.state.in_doubt
+        }
         overdue = [entry for key, entry in waiting.items() if self._seen.get(key) == entry.revision]
         for entry in overdue:
             await self.tell(producer, entry)

@@ -22,8 +22,6 @@ from alpha_panda.runtime.records import event_of
 log = structlog.get_logger()
 
 
-
-
 class EpochKeeper:
     """Writes the journal's epoch for a new run of the store, once it is safe."""
 
@@ -74,7 +72,9 @@ class EpochKeeper:
         """Give the journal what Kafka knows: terminal events settle, a validated id without one is UNKNOWN."""
         validated: dict[str, tuple[Envelope, ValidatedSignal]] = {}
         outcomes: dict[str, OrderUpdate | RejectedSignal] = {}
-        async for event in self._history((self._topics.signals_validated, self._topics.signals_rejected, *self._topics.orders)):
+        async for event in self._history(
+            (self._topics.signals_validated, self._topics.signals_rejected, *self._topics.orders)
+        ):
             data = event.data
             if isinstance(data, ValidatedSignal) and isinstance(data.original_signal, Signal):
                 validated[data.original_signal.signal_id] = (event, data)
@@ -93,7 +93,9 @@ class EpochKeeper:
             left = {partition: end for partition, (oldest, end) in offsets.items() if oldest < end}
             if not left:
                 continue
-            subscription = Subscription(f"{self._topics.prefix}{self._account}.rebuild", partitions=tuple(left))
+            subscription = Subscription(
+                f"{self._topics.prefix}{self._account}.rebuild", partitions=tuple(left)
+            )
             async with self._bus.consumer(subscription) as consumer:
                 for partition, (oldest, _) in offsets.items():
                     if partition in left:
@@ -105,7 +107,9 @@ class EpochKeeper:
                         except RecordError as error:
                             log.error("record_skipped", record=record.id, error=str(error))  # noqa: TRY400
 
-    def _entry(self, event: Envelope, decision: ValidatedSignal, outcome: OrderUpdate | RejectedSignal | None) -> JournalEntry:
+    def _entry(
+        self, event: Envelope, decision: ValidatedSignal, outcome: OrderUpdate | RejectedSignal | None
+    ) -> JournalEntry:
         signal = decision.original_signal
         assert isinstance(signal, Signal)
         now = self._clock.now()

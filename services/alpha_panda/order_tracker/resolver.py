@@ -30,7 +30,9 @@ class _Misses:
 class Resolver:
     """Reads the book while something is in doubt; every change is one script fenced by the lease."""
 
-    def __init__(self, account: str, journal: OrderJournal, trader: Trader, lost_after: int, reads_for_lost: int) -> None:
+    def __init__(
+        self, account: str, journal: OrderJournal, trader: Trader, lost_after: int, reads_for_lost: int
+    ) -> None:
         self._account = account
         self._journal = journal
         self._trader = trader
@@ -48,7 +50,9 @@ class Resolver:
         resolved = [await self._resolve_one(lease_epoch, entry, reading) for entry in doubtful]
         return [entry for entry in resolved if entry is not None]
 
-    async def _resolve_one(self, lease_epoch: int, entry: JournalEntry, reading: BookReading) -> JournalEntry | None:
+    async def _resolve_one(
+        self, lease_epoch: int, entry: JournalEntry, reading: BookReading
+    ) -> JournalEntry | None:
         row = matching_row(entry, reading.rows)
         if row is not None:
             return await self._journal.resolve(lease_epoch, entry.signal_id, outcome_of_row(row))
@@ -58,7 +62,12 @@ class Resolver:
         if misses < self._reads_for_lost:
             return None
         message = f"not in the broker's book at {misses} complete reads after its deadline"
-        log.warning("order_lost", account=self._account, signal_id=entry.signal_id, correlation_id=entry.correlation_id)
+        log.warning(
+            "order_lost",
+            account=self._account,
+            signal_id=entry.signal_id,
+            correlation_id=entry.correlation_id,
+        )
         outcome = Outcome(state=EntryState.LOST, code=Code.ORDER_LOST, message=message)
         return await self._journal.resolve(lease_epoch, entry.signal_id, outcome)
 
@@ -81,7 +90,9 @@ class Resolver:
                 continue
             if entry.state in (EntryState.LOST, EntryState.FAILED) and not entry.late:
                 latch = self._late_latch(entry, now)
-                corrected.append(await self._journal.correct(lease_epoch, entry.signal_id, outcome_of_row(row), latch))
+                corrected.append(
+                    await self._journal.correct(lease_epoch, entry.signal_id, outcome_of_row(row), latch)
+                )
         return [entry for entry in corrected if entry is not None]
 
     def _late_latch(self, entry: JournalEntry, now: int) -> Latch:
@@ -99,7 +110,9 @@ def matching_row(entry: JournalEntry, rows: Sequence[BrokerRow]) -> BrokerRow | 
     """Return the row with the entry's tag, token, side and quantity."""
     signal = entry.signal
     wanted = (entry.tag, signal.instrument_token, signal.side.value, signal.quantity)
-    return next((row for row in rows if (row.tag, row.instrument_token, row.side, row.quantity) == wanted), None)
+    return next(
+        (row for row in rows if (row.tag, row.instrument_token, row.side, row.quantity) == wanted), None
+    )
 
 
 def outcome_of_row(row: BrokerRow) -> Outcome:

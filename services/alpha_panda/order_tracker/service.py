@@ -98,14 +98,18 @@ class OrderTracker:
         await self.resting.refresh(producer)
 
     async def _sweep(self, producer: Producer) -> None:
-        for entry, reason in await to_cancel(self._account, await self._journal.resting(), self._ports.control):
+        for entry, reason in await to_cancel(
+            self._account, await self._journal.resting(), self._ports.control
+        ):
             await self._cancel(producer, entry, reason)
 
     async def _cancel(self, producer: Producer, entry: JournalEntry, reason: str) -> None:
         outcome = await self._trader.cancel(entry)
         told = replace(outcome, code=Code.CANCELLED_BY_STATE, message=reason)
         if await self.resting.apply(producer, entry, told):
-            log.info("resting_order_cancelled", account=self._account, signal_id=entry.signal_id, reason=reason)
+            log.info(
+                "resting_order_cancelled", account=self._account, signal_id=entry.signal_id, reason=reason
+            )
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""

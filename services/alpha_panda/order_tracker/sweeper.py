@@ -12,7 +12,9 @@ from alpha_panda.contracts.stored import ControlReading, JournalEntry
 from alpha_panda.ports import ControlStore
 
 
-async def to_cancel(account: str, resting: Iterable[JournalEntry], control: ControlStore) -> list[tuple[JournalEntry, str]]:
+async def to_cancel(
+    account: str, resting: Iterable[JournalEntry], control: ControlStore
+) -> list[tuple[JournalEntry, str]]:
     """Return the resting orders that the state forbids, each with the reason."""
     found = []
     readings: dict[str, tuple[ControlReading, ...]] = {}

@@ -102,7 +102,9 @@ class Desk:
         journal_epoch = await self._valid_epoch()
         if await self._journal.known(signal.signal_id):
             # Its decision was lost with the store; the journal's word, rebuilt from Kafka, stands.
-            log.warning("signal_known_to_the_journal_dropped", account=self._account, signal_id=signal.signal_id)
+            log.warning(
+                "signal_known_to_the_journal_dropped", account=self._account, signal_id=signal.signal_id
+            )
             return
         decision, latches = await self._facts.rule(event, signal, digest, self._epoch, journal_epoch)
         await self._latch(latches, producer)
@@ -152,7 +154,9 @@ class Desk:
         step = self._ledger.fold(update)
         if step.contradiction:
             message = f"order {update.order_id} both reached the broker and was refused or lost"
-            await self._set_latch(f"contradiction-{update.order_id}", account_scope(self._account), message, producer)
+            await self._set_latch(
+                f"contradiction-{update.order_id}", account_scope(self._account), message, producer
+            )
             log.error("order_contradiction", account=self._account, correlation_id=event.correlation_id)
         if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:
             self._book_changed = True
@@ -171,7 +175,9 @@ class Desk:
     async def _mark(self, producer: Producer) -> None:
         prices = await self._facts.prices()
         self._ledger.observe(self._rules.trading_day(self._clock.now()), prices)
-        found = loss_latches(account_scope(self._account), self._ledger.pnl(ACCOUNT), self._facts.account_limits)
+        found = loss_latches(
+            account_scope(self._account), self._ledger.pnl(ACCOUNT), self._facts.account_limits
+        )
         for name in self._ledger.book.strategies:
             limits = self._facts.limits_of(name)
             if limits is not None:
@@ -210,7 +216,12 @@ class Desk:
         if any(latch.latch_id == latch_id for latch in reading.latches):
             return
         latch = Latch(
-            latch_id=latch_id, scope=scope, state=state, reason=reason, set_by=SOURCE, set_at=self._clock.now()
+            latch_id=latch_id,
+            scope=scope,
+            state=state,
+            reason=reason,
+            set_by=SOURCE,
+            set_at=self._clock.now(),
         )
         await self._ports.control.set_latch(latch)
         change = ControlChanged(
@@ -218,7 +229,14 @@ class Desk:
         )
         event = self._event(EventType.CONTROL_CHANGED, scope, change)
         await producer.send([Outgoing(self._topics.control, encode_event(event), key=f"{scope}/{latch_id}")])
-        log.warning("latch_set", account=self._account, scope=scope, latch_id=latch_id, state=state.value, reason=reason)
+        log.warning(
+            "latch_set",
+            account=self._account,
+            scope=scope,
+            latch_id=latch_id,
+            state=state.value,
+            reason=reason,
+        )
 
     def _event(self, event_type: EventType, key: str, data: PortfolioSnapshot | ControlChanged) -> Envelope:
         new_id = self._ports.ids.new_id()

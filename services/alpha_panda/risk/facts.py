@@ -44,7 +44,9 @@ class FactFinder:
         self._ledger = ledger
         self._rules = rules
         self._pace = Pace()
-        self._strategies = {item.metadata.name: item for item in context.resources.strategies_of(context.resource)}
+        self._strategies = {
+            item.metadata.name: item for item in context.resources.strategies_of(context.resource)
+        }
         self._limits = {name: strategy_limits(item) for name, item in self._strategies.items()}
         self._venue = venue_rules(account)
         self._price_rules = price_rules(feed, account, context.settings)
@@ -67,10 +69,17 @@ class FactFinder:
         except DependencyUnavailableError as error:
             log.warning("book_not_marked", account=self._name, error=str(error))
             return {}
-        return {token: self._master.token(token).quantize(quote.last_price) for token, quote in quotes.items()}
+        return {
+            token: self._master.token(token).quantize(quote.last_price) for token, quote in quotes.items()
+        }
 
     async def rule(
-        self, event: Envelope, signal: Signal | CancelRequest, digest: str, risk_epoch: str, journal_epoch: str
+        self,
+        event: Envelope,
+        signal: Signal | CancelRequest,
+        digest: str,
+        risk_epoch: str,
+        journal_epoch: str,
     ) -> tuple[Decision, list[LatchRequest]]:
         """Return the decision on a signal, not yet stored, and the latches it calls for."""
         if isinstance(signal, CancelRequest):
@@ -130,7 +139,9 @@ class FactFinder:
             cash=self._ledger.book.cash,
             marks=await self.prices(),
             open_orders=tuple(self._ledger.open_orders()),
-            repeats=0 if runaway is None else self._pace.repeats(signal, now, int(runaway.seconds * SECOND_NS)),
+            repeats=0
+            if runaway is None
+            else self._pace.repeats(signal, now, int(runaway.seconds * SECOND_NS)),
             controls=await self._ports.control.read(scopes_of(self._name, name)),
             account_reconciled=True,  # a paper account's book is its own broker's
             token_valid=True,  # paper needs none
@@ -150,4 +161,6 @@ class FactFinder:
 
     async def _key_in_doubt(self, signal: Signal) -> bool:
         doubtful = await self._journal.in_doubt()
-        return any(entry.signal.key == signal.key and entry.signal_id != signal.signal_id for entry in doubtful)
+        return any(
+            entry.signal.key == signal.key and entry.signal_id != signal.signal_id for entry in doubtful
+        )

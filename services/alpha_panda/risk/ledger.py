@@ -62,7 +62,11 @@ class Ledger:
     def order(self, signal_id: str) -> Signal | None:
         """Return the signal of a validated order."""
         decision = self.decisions.get(signal_id)
-        if decision is None or decision.verdict is not Verdict.VALIDATED or not isinstance(decision.signal, Signal):
+        if (
+            decision is None
+            or decision.verdict is not Verdict.VALIDATED
+            or not isinstance(decision.signal, Signal)
+        ):
             return None
         return decision.signal
 
@@ -123,7 +127,11 @@ class Ledger:
     def pnl(self, scope: str) -> PnlReading:
         """Return the scope's day as of the last `observe`."""
         day = self.days.get(scope)
-        return PnlReading() if day is None else PnlReading(day_pnl=day.last - day.start, drawdown=day.peak - day.last)
+        return (
+            PnlReading()
+            if day is None
+            else PnlReading(day_pnl=day.last - day.start, drawdown=day.peak - day.last)
+        )
 
     def _day(self, scope: str, before: Decimal) -> DayPnl:
         if scope not in self.days:
@@ -151,4 +159,3 @@ class Ledger:
     def fold_of(self, signal_id: str) -> OrderFold:
         """Return the fold of an order."""
         return self._folds.get(signal_id, OrderFold())
-

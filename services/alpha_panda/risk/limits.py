@@ -31,7 +31,9 @@ def account_limits(account: BrokerAccount) -> AccountLimits:
         max_drawdown=risk.max_drawdown,
         allow_short=risk.allow_short and (paper is None or paper.allow_short),
         signal_max_age=ns_of(risk.signal_max_age_seconds),
-        runaway=None if risk.runaway is None else Runaway(signals=risk.runaway.signals, seconds=risk.runaway.seconds),
+        runaway=None
+        if risk.runaway is None
+        else Runaway(signals=risk.runaway.signals, seconds=risk.runaway.seconds),
         cost_allowance_bps=costs,
     )
 
@@ -56,4 +58,3 @@ def venue_rules(account: BrokerAccount) -> VenueRules:
         order_types=tuple(OrderType) if spec.order_types is None else spec.order_types,
         validities=tuple(Validity) if spec.validities is None else spec.validities,
     )
-

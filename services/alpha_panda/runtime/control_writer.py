@@ -26,7 +26,9 @@ def states_of(resources: ResourceSet) -> dict[str, TradingState]:
 class ControlWriter:
     """Keeps the keys alive; when it ends they expire by themselves and trading halts."""
 
-    def __init__(self, control: ControlStore, clock: Clock, resources: ResourceSet, ttl: float, renew: float) -> None:
+    def __init__(
+        self, control: ControlStore, clock: Clock, resources: ResourceSet, ttl: float, renew: float
+    ) -> None:
         self._control = control
         self._clock = clock
         self._states = states_of(resources)

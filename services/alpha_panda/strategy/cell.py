@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType
@@ -92,6 +93,8 @@ class Cell:
         self._lineage = ""
         self._run_id = ""
         self._counter = 0
+        self._stored: Checkpoint | None = None
+        self._touched = True
         self.strategy = spec.strategy_class(spec.parameters, spec.instruments, self)
         self._driver = StrategyDriver(self.strategy)
         self.deliver: Callable[[Tick], None] = self._driver.on_tick
@@ -131,6 +134,7 @@ class Cell:
 
     def on_account_event(self, event: Envelope) -> None:
         """Fold an order event or take note of a rejection, if it is ours; then tell the strategy."""
+        self._touched = True
         data = event.data
         if isinstance(data, OrderUpdate):
             if data.strategy_id == self.spec.strategy_id:
@@ -143,6 +147,7 @@ class Cell:
 
     def load_book(self, book: Iterable[tuple[str, Signal, OrderFold]]) -> None:
         """Take positions and folds from risk's book: what we had folded ourselves may lack events."""
+        self._touched = True
         self._folds.clear()
         self._positions.clear()
         for order, signal, fold in book:
@@ -166,7 +171,9 @@ class Cell:
             self._lineage = new_lineage
             return False
         same_run = checkpoint.store_run_id == claim.store_run_id
-        self._lineage, self._counter = (checkpoint.lineage, checkpoint.counter) if same_run else (new_lineage, 0)
+        self._lineage, self._counter = (
+            (checkpoint.lineage, checkpoint.counter) if same_run else (new_lineage, 0)
+        )
         self._folds = dict(claim.folds)
         self.outbox = list(checkpoint.pending)
         self.offsets = dict(checkpoint.offsets)
@@ -176,12 +183,15 @@ class Cell:
         self._driver.restore(state.driver)
         return True
 
-    def checkpoint(self) -> Checkpoint:
-        """Return everything a restart needs; `sequences` and `offsets` are set by the runner beforehand."""
+    def checkpoint(
+        self, offsets: dict[str, TopicOffset], sequences: dict[int, tuple[int, int]]
+    ) -> Checkpoint:
+        """Return everything a restart needs; of a cell that nothing has happened to only the offsets are new."""
+        last = self._stored
+        if last is not None and not self._touched and last.sequences == sequences and not self.outbox:
+            return replace(last, offsets=offsets)
         state = CellState(
-            driver=self._driver.snapshot(),
-            positions=self._positions,
-            in_flight=self._in_flight,
+            driver=self._driver.snapshot(), positions=self._positions, in_flight=self._in_flight
         )
         return Checkpoint(
             lineage=self._lineage,
@@ -189,17 +199,30 @@ class Cell:
             strategy_uid=self.spec.strategy_uid,
             counter=self._counter,
             state=msgspec.msgpack.encode(state),
-            offsets=dict(self.offsets),
-            sequences=dict(self.sequences),
+            offsets=offsets,
+            sequences=sequences,
             pending=list(self.outbox),
         )
+
+    def stored(self, checkpoint: Checkpoint) -> None:
+        """Take note that the checkpoint, and with it the changed folds, are in the store."""
+        self._stored = checkpoint
+        self._touched = False
+        self.changed_folds = {}
+
+    def acknowledged(self) -> None:
+        """Everything in the outbox is in the bus: the next checkpoint may leave it out."""
+        self.outbox = []
+        self._touched = True
 
     # --------------------------------------------------------------------------------------------- inside
 
     def _cause(self) -> Cause:
         cause = self._current_cause()
         if cause is None:
-            raise RuntimeError("no event is being handled: orders can be sent from on_tick, on_bar and on_order only")
+            raise RuntimeError(
+                "no event is being handled: orders can be sent from on_tick, on_bar and on_order only"
+            )
         return cause
 
     def _on_order(self, update: OrderUpdate) -> None:
@@ -239,7 +262,9 @@ class Cell:
     def _push_cancel(self, new_id: str, intent: CancelIntent, cause: Cause) -> None:
         token = self._in_flight.get(intent.signal_id)
         if token is None:
-            log.info("cancel_of_an_order_that_ended", strategy=self.spec.strategy_id, signal_id=intent.signal_id)
+            log.info(
+                "cancel_of_an_order_that_ended", strategy=self.spec.strategy_id, signal_id=intent.signal_id
+            )
             return
         request = CancelRequest(
             signal_id=new_id,
@@ -255,7 +280,9 @@ class Cell:
     def _push_suppression(self, signal: Signal, cause: Cause) -> None:
         """Say on `signals.rejected` that the tick was too old to act on; the id is used up all the same."""
         age = (self._clock.now() - cause.ts) / 1e9
-        message = f"the causing tick is {age:.1f} s old; at most {self.spec.max_tick_age / 1e9:g} s are acted on"
+        message = (
+            f"the causing tick is {age:.1f} s old; at most {self.spec.max_tick_age / 1e9:g} s are acted on"
+        )
         rejected = RejectedSignal(
             original_signal=signal, code=Code.SIGNAL_SUPPRESSED, message=message, decided_at=self._clock.now()
         )

@@ -15,7 +15,9 @@ from .cell import Cell
 class Router:
     """The runner's map from records to cells."""
 
-    def __init__(self, cells: Iterable[Cell], ticks_topic: str, tick_partitions: int, order_partitions: int) -> None:
+    def __init__(
+        self, cells: Iterable[Cell], ticks_topic: str, tick_partitions: int, order_partitions: int
+    ) -> None:
         self._tick_partitions = tick_partitions
         self.by_token: dict[int, list[Cell]] = {}
         self.by_topic: dict[str, list[Cell]] = {}
@@ -25,7 +27,9 @@ class Router:
                 self.by_token.setdefault(token, []).append(cell)
             for topic in account_topics(cell):
                 self.by_topic.setdefault(topic, []).append(cell)
-            self.partitions_of[cell.key] = tuple(_partitions(cell, ticks_topic, tick_partitions, order_partitions))
+            self.partitions_of[cell.key] = tuple(
+                _partitions(cell, ticks_topic, tick_partitions, order_partitions)
+            )
 
     def tick_partition(self, token: int) -> int:
         """Return the partition of the token's ticks."""
@@ -55,7 +59,9 @@ def _partitions(
     cell: Cell, ticks_topic: str, tick_partitions: int, order_partitions: int
 ) -> Iterable[TopicPartition]:
     ticks = sorted({tick_partition(token, tick_partitions) for token in cell.tokens})
-    orders = sorted({key_partition(order_key(cell.spec.strategy_id, token), order_partitions) for token in cell.tokens})
+    orders = sorted(
+        {key_partition(order_key(cell.spec.strategy_id, token), order_partitions) for token in cell.tokens}
+    )
     yield from (TopicPartition(ticks_topic, partition) for partition in ticks)
     for topic in account_topics(cell):
         yield from (TopicPartition(topic, partition) for partition in orders)

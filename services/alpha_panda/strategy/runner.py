@@ -82,7 +82,11 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
             self._fail(cell, error)
             return
-        stale = [name for name, at in cell.offsets.items() if self._topic_ids.get(name.rpartition("/")[0]) != at.topic_id]
+        stale = [
+            name
+            for name, at in cell.offsets.items()
+            if self._topic_ids.get(name.rpartition("/")[0]) != at.topic_id
+        ]
         for name in stale:
             del cell.offsets[name]
         if stale:
@@ -254,32 +258,41 @@ class Runner:
 
     async def _checkpoint(self, cells: Iterable[Cell], consumer: Consumer | None) -> None:
         """Store the cells, each by one compare-and-set; with a consumer, also commit how far all have got."""
+        offsets = {str(p): TopicOffset(self._topic_ids[p.topic], offset) for p, offset in self._next.items()}
         for cell in cells:
             if not cell.failed:
-                await self._store(cell)
+                await self._store(cell, offsets)
         if consumer is not None:
-            await consumer.commit({p: offset for p, offset in self._next.items() if p in consumer.assignment()})
+            await consumer.commit(
+                {p: offset for p, offset in self._next.items() if p in consumer.assignment()}
+            )
             self._since_checkpoint = 0
             self._checkpointed_at = self._ports.clock.now()
 
-    async def _store(self, cell: Cell) -> None:
-        partitions = self.router.partitions_of[cell.key]
-        cell.offsets = {str(p): TopicOffset(self._topic_ids[p.topic], self._next[p]) for p in partitions}
-        cell.sequences = {
+    async def _store(self, cell: Cell, offsets: dict[str, TopicOffset]) -> None:
+        """Store a cell. The offsets are those of all cells together: one dictionary, made once a round."""
+        sequences = {
             token: (self._epochs.get(self._partition_of(token), 0), self._sequences[token])
             for token in cell.tokens
             if token in self._sequences
         }
+        try:
+            checkpoint = cell.checkpoint(offsets, sequences)
+        except Exception as error:  # noqa: BLE001 - users' code: a snapshot that raises stops this cell alone
+            self._fail(cell, error)
+            return
         folds: dict[str, OrderFold] = cell.changed_folds
-        await self._ports.checkpoints.save(*cell.key, cell.incarnation, cell.checkpoint(), folds)
-        cell.changed_folds = {}
+        await self._ports.checkpoints.save(*cell.key, cell.incarnation, checkpoint, folds)
+        cell.stored(checkpoint)
 
     async def _produce(self, cells: Iterable[Cell], producer: Producer) -> None:
         """Produce what is stored. After the acknowledgement it may leave the next checkpoint."""
         for cell in cells:
             if cell.outbox and not cell.failed:
-                await producer.send([
-                    Outgoing(pending.topic, encode_event(pending.event), key=pending.event.key)
-                    for pending in cell.outbox
-                ])
-                cell.outbox = []
+                await producer.send(
+                    [
+                        Outgoing(pending.topic, encode_event(pending.event), key=pending.event.key)
+                        for pending in cell.outbox
+                    ]
+                )
+                cell.acknowledged()

@@ -36,7 +36,9 @@ def build(context: ServiceContext) -> StreamService:
     ]
     runner.router = Router(runner.cells, ticks.name, ticks.partitions, settings.order_partitions)
     accounts = dict.fromkeys(account for strategy in strategies for account in strategy.spec.accounts)
-    topics = [TopicMap(account, settings.topic_prefix).specs(settings.order_partitions) for account in accounts]
+    topics = [
+        TopicMap(account, settings.topic_prefix).specs(settings.order_partitions) for account in accounts
+    ]
 
     def details() -> Mapping[str, str | int | float | bool | None]:
         failed = [cell.failed for cell in runner.cells if cell.failed]

@@ -133,7 +133,7 @@ class TestLife:
         service = world.builder().consume(SUBSCRIPTION, slow).build()
         async with world.running(service) as run:
             stopping = asyncio.create_task(service.stop())
-            await asyncio.sleep(0)
+            await world.settle()
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
             await stopping

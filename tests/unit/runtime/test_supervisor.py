@@ -281,11 +281,17 @@ class TestStop:
             return world.builder().on_stop(fail).build()
 
         supervisor = Supervisor(world.clock, world.settings)
+
+        async def linger() -> None:
+            await world.clock.sleep(1)
+
         supervisor.add("engine", build)
+        supervisor.add("tracker", lambda: world.builder().on_stop(linger).build())
         async with running(world, supervisor) as run:
             await supervisor.stop()
             await run
         assert built == [1]
+        assert supervisor.services["tracker"].get_status().state == "stopped"
 
     async def test_cancelling_the_run_kills_all_members(self, world: World) -> None:
         factories = [Factory(world, "one"), Factory(world, "two")]

@@ -40,7 +40,9 @@ def mode(quote: Quote, rules: PriceRules) -> Outcome | None:
     return refused(Code.PRICE_MODE, message, quote.mode, FeedMode.LIVE)
 
 
-def freshness(price: PriceReading, quote: Quote, instrument: Instrument, rules: PriceRules, now: int) -> Outcome:
+def freshness(
+    price: PriceReading, quote: Quote, instrument: Instrument, rules: PriceRules, now: int
+) -> Outcome:
     """Check that the feed was alive lately, and the quote is not older than the instrument's limit."""
     own_limit = instrument.stale_after_ns
     oldest = least((rules.quote_max_age if own_limit is None else own_limit, rules.account_quote_max_age))

@@ -14,15 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image
 from alpha_panda.adapters.memory.journal import MemoryOrderJournal
-from alpha_panda.contracts.codec import payload_hash
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.events import Signal
-from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry, Latch
+from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry
 from alpha_panda.errors import UnknownOutcomeError
 from alpha_panda.ports import BeginRequest
 from contracts.desk import Desk
-from contracts.memory_stores import START, MemoryHarness, memory_stores
+from contracts.memory_stores import MemoryHarness, memory_stores
 from contracts.samples import (
     CANCELLED,
     FILLED,
@@ -39,9 +38,9 @@ from contracts.samples import (
     signal,
 )
 
-IDS = st.sampled_from([f"s{number}" for number in range(6)])
+RECENT = st.integers(0, 7)
 TERMINAL = (EntryState.FILLED, EntryState.CANCELLED, EntryState.FAILED, EntryState.LOST)
-DOUBT = ("SENDING", "UNKNOWN")
+KEYS = 2
 
 
 def run(operation: Coroutine[Any, Any, Any]) -> Any:
@@ -52,13 +51,6 @@ def run(operation: Coroutine[Any, Any, Any]) -> Any:
         return end.value
     operation.close()
     raise AssertionError("the step suspended")
-
-
-def sample(signal_id: str) -> Signal:
-    """Ids share two keys; the odd ones expire ten seconds after the start."""
-    number = int(signal_id[1:])
-    expires_at = START + 10 * SECOND if number % 2 else START + 10**6 * SECOND
-    return signal(signal_id, token=number % 2, expires_at=expires_at)
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -72,6 +64,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.desk: Desk = run(Desk.opened(self.stores))
         self.validated: dict[str, Decision] = {}  # what Kafka's signals.validated holds, as first produced
         self.told: dict[str, JournalEntry] = {}  # terminal events that Kafka acknowledged
+        self.signals: dict[str, Signal] = {}
         self.gos: dict[str, JournalEntry] = {}
         self.go_times: list[int] = []
         self.acknowledged: dict[str, int] = {}
@@ -87,8 +80,12 @@ class JournalMachine(RuleBasedStateMachine):
         return self.database.now()
 
     def entries(self) -> dict[str, JournalEntry]:
-        found = {number: run(self.journal.get(f"s{number}")) for number in range(6)}
-        return {f"s{number}": item for number, item in found.items() if item is not None}
+        found = {signal_id: run(self.journal.get(signal_id)) for signal_id in self.signals}
+        return {signal_id: item for signal_id, item in found.items() if item is not None}
+
+    def recent(self, back: int) -> str:
+        """Return one of the latest ids."""
+        return list(self.signals)[-1 - back % len(self.signals)] if self.signals else ""
 
     def expected(self, request: BeginRequest) -> tuple[str, Code | None]:
         """What BEGIN must answer, from what the other ports tell."""
@@ -136,46 +133,71 @@ class JournalMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------------ risk
 
-    @rule(signal_id=IDS, reducing=st.booleans(), rejected=st.booleans())
-    def decide(self, signal_id: str, *, reducing: bool, rejected: bool) -> None:
+    def decide(self, made: Signal, *, reducing: bool, rejected: bool) -> None:
         """Risk decides nothing without a valid epoch, and drops what the journal knows."""
-        if run(self.journal.epoch()) is None or run(self.journal.known(signal_id)):
+        if run(self.journal.epoch()) is None or run(self.journal.known(made.signal_id)):
             return
-        made = decision(
-            sample(signal_id),
+        verdict = decision(
+            made,
             verdict=Verdict.REJECTED if rejected else Verdict.VALIDATED,
             signal_class=SignalClass.REDUCING if reducing else SignalClass.INCREASING,
             journal_epoch=self.desk.epoch,
         )
-        stored = run(self.stores.decisions.record(self.desk.risk, made))
-        if stored.verdict is Verdict.VALIDATED:
-            self.validated[signal_id] = stored
+        stored = run(self.stores.decisions.record(self.desk.risk, verdict))
+        self.validated.setdefault(made.signal_id, stored)
+
+    @precondition(lambda self: run(self.journal.epoch()) is not None)
+    @rule(
+        key=st.integers(0, KEYS - 1), reducing=st.booleans(), lives=st.sampled_from([1, 3, 9**6, 9**6, 9**6])
+    )
+    def new_signal(self, key: int, lives: int, *, reducing: bool) -> None:
+        """A signal that is validated; an engine has not seen it yet."""
+        made = signal(f"s{len(self.signals)}", token=key, expires_at=self.now() + lives * SECOND)
+        self.signals[made.signal_id] = made
+        self.decide(made, reducing=reducing, rejected=False)
+
+    @rule(back=RECENT, reducing=st.booleans(), rejected=st.booleans())
+    def same_signal_again(self, back: int, *, reducing: bool, rejected: bool) -> None:
+        """The raw record comes again: a store that lost the decision decides anew."""
+        if signal_id := self.recent(back):
+            self.decide(self.signals[signal_id], reducing=reducing, rejected=rejected)
 
     # -------------------------------------------------------------------------------------------- engines
 
+    def record(self, signal_id: str, **changes: Any) -> BeginRequest:
+        """What an engine makes of the record in signals.validated."""
+        epoch = self.validated[signal_id].journal_epoch
+        return self.desk.request(self.signals[signal_id], **({"journal_epoch": epoch} | changes))
+
+    @precondition(lambda self: run(self.journal.epoch()) is not None)
+    @rule(key=st.integers(0, KEYS - 1), reducing=st.booleans(), limit=st.sampled_from([None, None, 1, 2]))
+    def trade(self, key: int, limit: int | None, *, reducing: bool) -> None:
+        """The usual way: decided, then begun at once."""
+        self.new_signal(key=key, lives=9**6, reducing=reducing)
+        self.begin(back=0, limit=limit, wrong="")
+
+    @precondition(lambda self: self.validated)
     @rule(
-        signal_id=IDS, limit=st.sampled_from([None, None, 1]), mismatch=st.sampled_from([False] * 4 + [True])
+        back=RECENT,
+        limit=st.sampled_from([None, None, 1, 2]),
+        wrong=st.sampled_from(["", "", "", "", "payload", "epoch"]),
     )
-    def begin(self, signal_id: str, limit: int | None, *, mismatch: bool) -> None:
+    def begin(self, back: int, limit: int | None, wrong: str) -> None:
         """Any record of signals.validated may come at any time, again and again."""
-        if signal_id not in self.validated:
-            return
-        decided = self.validated[signal_id]
-        request = self.desk.request(
-            sample(signal_id),
-            payload_hash="other" if mismatch else payload_hash(sample(signal_id)),
-            journal_epoch=decided.journal_epoch,
-            orders_per_second=limit,
-        )
+        signal_id = self.recent(back)
+        changes: dict[str, Any] = {"orders_per_second": limit}
+        if wrong:
+            changes |= {"payload": {"payload_hash": "other"}, "epoch": {"journal_epoch": "made-up"}}[wrong]
+        request = self.record(signal_id, **changes)
         expected = self.expected(request)
         self.check(run(self.journal.begin(request)), expected, request)
 
-    @rule(signal_id=IDS)
-    def begin_unanswered(self, signal_id: str) -> None:
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT)
+    def begin_unanswered(self, back: int) -> None:
         """The reply gets lost: the engine takes it as DUP and never calls."""
-        if signal_id not in self.validated:
-            return
-        request = self.desk.request(sample(signal_id), journal_epoch=self.validated[signal_id].journal_epoch)
+        signal_id = self.recent(back)
+        request = self.record(signal_id)
         what, _ = self.expected(request)
         self.database.faults.lose_reply()
         with pytest.raises(UnknownOutcomeError):
@@ -186,17 +208,19 @@ class JournalMachine(RuleBasedStateMachine):
             if self.gos[signal_id].signal_class is SignalClass.INCREASING:
                 self.go_times.append(self.now())
 
-    @rule(signal_id=IDS)
-    def refuse(self, signal_id: str) -> None:
-        if signal_id in self.validated:
-            known = run(self.journal.known(signal_id))
-            request = self.desk.request(sample(signal_id))
-            verdict = run(self.journal.refuse(request, Code.PRICE_STALE, "old"))
-            assert (verdict.go, verdict.fresh) == (False, not known)
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT)
+    def refuse(self, back: int) -> None:
+        signal_id = self.recent(back)
+        known = run(self.journal.known(signal_id))
+        verdict = run(self.journal.refuse(self.record(signal_id), Code.PRICE_STALE, "old"))
+        assert (verdict.go, verdict.fresh) == (False, not known)
 
-    @rule(signal_id=IDS, told=st.sampled_from([FILLED, PARTIAL, PLACED, CANCELLED, REJECTED, UNKNOWN]))
-    def settle(self, signal_id: str, told: Any) -> None:
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT, told=st.sampled_from([FILLED, PARTIAL, PLACED, CANCELLED, REJECTED, UNKNOWN]))
+    def settle(self, back: int, told: Any) -> None:
         """Only who got GO settles, even long after."""
+        signal_id = self.recent(back)
         if signal_id in self.gos:
             went = self.gos[signal_id]
             before = run(self.journal.get(signal_id))
@@ -206,35 +230,43 @@ class JournalMachine(RuleBasedStateMachine):
             else:
                 assert after == before
 
-    @rule(signal_id=IDS, told=st.sampled_from([FILLED, REJECTED]))
-    def settle_of_a_stranger(self, signal_id: str, told: Any) -> None:
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT, told=st.sampled_from([FILLED, REJECTED]))
+    def settle_of_a_stranger(self, back: int, told: Any) -> None:
+        signal_id = self.recent(back)
         before = run(self.journal.get(signal_id))
         if before is not None and before.state is EntryState.SENDING:
-            strange = entry(sample(signal_id), EntryState.SENDING, attempt="stranger")
+            strange = entry(self.signals[signal_id], EntryState.SENDING, attempt="stranger")
             assert run(self.journal.settle(signal_id, "stranger", told, strange)) == before
 
     # --------------------------------------------------------------------------------------- order-tracker
 
+    @precondition(lambda self: self.validated)
     @rule(
-        signal_id=IDS,
+        back=RECENT,
         told=st.sampled_from([FILLED, PARTIAL, CANCELLED]),
         off=st.sampled_from([0, 0, 0, -1, 1]),
     )
-    def fill(self, signal_id: str, told: Any, off: int) -> None:
+    def fill(self, back: int, told: Any, off: int) -> None:
+        signal_id = self.recent(back)
         before = run(self.journal.get(signal_id))
         if before is not None:
             after = run(self.journal.fill(signal_id, before.revision + off, told))
             assert (after is not None) == (before.state.resting and off == 0)
 
-    @rule(signal_id=IDS, told=st.sampled_from([FILLED, PLACED, REJECTED, UNKNOWN, LOST]))
-    def resolve(self, signal_id: str, told: Any) -> None:
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT, told=st.sampled_from([FILLED, PLACED, REJECTED, UNKNOWN, LOST]))
+    def resolve(self, back: int, told: Any) -> None:
+        signal_id = self.recent(back)
         before = run(self.journal.get(signal_id))
         after = run(self.journal.resolve(self.desk.lease, signal_id, told))
         early = told is LOST and before is not None and self.now() < before.send_by
         assert (after is not None) == (before is not None and before.state.in_doubt and not early)
 
-    @rule(signal_id=IDS, told=st.sampled_from([FILLED, PLACED, CANCELLED, REJECTED]))
-    def correct(self, signal_id: str, told: Any) -> None:
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT, told=st.sampled_from([FILLED, PLACED, CANCELLED, REJECTED]))
+    def correct(self, back: int, told: Any) -> None:
+        signal_id = self.recent(back)
         before = run(self.journal.get(signal_id))
         after = run(self.journal.correct(self.desk.lease, signal_id, told, latch(f"late:{signal_id}")))
         if after is None:
@@ -245,9 +277,11 @@ class JournalMachine(RuleBasedStateMachine):
         assert f"late:{signal_id}" in [item.latch_id for item in control.latches]
         self.excused.add(signal_id)
 
-    @rule(signal_id=IDS, off=st.sampled_from([0, 0, 0, -1, 1]))
-    def tell_and_acknowledge(self, signal_id: str, off: int) -> None:
+    @precondition(lambda self: self.validated)
+    @rule(back=RECENT, off=st.sampled_from([0, 0, 0, -1, 1]))
+    def tell_and_acknowledge(self, back: int, off: int) -> None:
         """Kafka has the event of the present state (or of another one: `off`)."""
+        signal_id = self.recent(back)
         found = run(self.journal.get(signal_id))
         if found is None:
             return
@@ -261,7 +295,7 @@ class JournalMachine(RuleBasedStateMachine):
     # ---------------------------------------------------------------------------------- people and the world
 
     @rule(
-        state=st.sampled_from([TradingState.ACTIVE, TradingState.ACTIVE, *TradingState]),
+        state=st.sampled_from(list(TradingState)),
         ttl=st.sampled_from([2, 600]),
     )
     def control(self, state: TradingState, ttl: int) -> None:
@@ -271,14 +305,14 @@ class JournalMachine(RuleBasedStateMachine):
     def halt(self, state: TradingState) -> None:
         run(self.stores.control.set_latch(latch("person", state=state)))
 
+    @precondition(lambda self: run(self.stores.control.read([SCOPE]))[0].state is not TradingState.ACTIVE)
     @rule()
     def clear(self) -> None:
+        """A person has looked; trading goes on."""
         (control,) = run(self.stores.control.read([SCOPE]))
         for item in control.latches:
-            self.clear_one(item)
-
-    def clear_one(self, item: Latch) -> None:
-        assert run(self.stores.control.clear_latch(SCOPE, item.latch_id))
+            assert run(self.stores.control.clear_latch(SCOPE, item.latch_id))
+        self.control(state=TradingState.ACTIVE, ttl=600)
 
     @rule(seconds=st.sampled_from([0.4, 1, 3, 6]))
     def advance(self, seconds: float) -> None:
@@ -308,7 +342,7 @@ class JournalMachine(RuleBasedStateMachine):
         run(self.desk.take_over())
         run_id = run(self.journal.run_id())
         learnt = [
-            self.told.get(signal_id) or entry(sample(signal_id), send_by=self.now() + 5 * SECOND)
+            self.told.get(signal_id) or entry(self.signals[signal_id], send_by=self.now() + 5 * SECOND)
             for signal_id in self.validated
         ]
         self.excused |= {item.signal_id for item in learnt if item.late}

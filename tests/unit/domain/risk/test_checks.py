@@ -18,7 +18,7 @@ from alpha_panda.domain.risk.facts import (
     runaway_of,
 )
 from alpha_panda.domain.risk.gate import CHECKS, decide
-from alpha_panda.domain.risk.limits import AccountLimits, Limits, Runaway, StrategyLimits
+from alpha_panda.domain.risk.limits import AccountLimits, Runaway, StrategyLimits
 from alpha_panda.domain.sessions import SessionState, SessionStatus
 from unit.domain.risk.making import (
     ALL_ACTIVE,
@@ -530,17 +530,17 @@ def scoped_cases() -> list[Any]:
     ]
     made = []
     for name, code, limits, bad, good in rows:
-        strict: Limits = AccountLimits(**limits)
+        strict = AccountLimits(**limits)
         made += cases(
             f"account.{name}",
             code,
             (facts(account=strict, account_facts=bad), facts(account=strict, account_facts=good)),
         )
-        strict = StrategyLimits(**limits)
+        narrow = StrategyLimits(**limits)
         made += cases(
             f"strategy.{name}",
             code,
-            (facts(strategy=strict, strategy_facts=bad), facts(strategy=strict, strategy_facts=good)),
+            (facts(strategy=narrow, strategy_facts=bad), facts(strategy=narrow, strategy_facts=good)),
         )
     return made
 
