@@ -150,7 +150,8 @@ class RejectedSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """ORDER_PLACED, _FILLED, _FAILED, _CANCELLED, _UPDATED.
 
-    `filled_quantity`, `price` (average) and `fees` are cumulative; `rank` is the status' stage. A fold takes the
+    `filled_quantity`, `price` (average, perhaps rounded), `amount` (exact money traded; None: price times quantity)
+    and `fees` are cumulative; `rank` is the status' stage. A fold takes the
     greatest filled quantity and, separately, the greatest rank. `correction` marks an event that may lower them:
     only the order-tracker makes one. `revision` counts the entry's changes in the journal.
     """
@@ -170,6 +171,7 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     trigger_price: Decimal | None = None
     price: Decimal | None = None
     filled_quantity: Decimal = ZERO
+    amount: Decimal | None = None
     fees: Decimal = ZERO
     signal_class: SignalClass = SignalClass.INCREASING
     revision: int = 0

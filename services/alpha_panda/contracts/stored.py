@@ -63,11 +63,14 @@ class PriceReading(msgspec.Struct, frozen=True):
 class OrderFold(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the events of one order amount to: cumulative quantity, amount and fees, and the greatest rank.
 
+    `amount` is the exact money traded; `average_price` is that by the quantity, perhaps rounded, for display.
+
     `rank_sources` is a set of the terminal statuses seen, so that LOST together with a fill is noticed.
     """
 
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
+    amount: Decimal = ZERO
     fees: Decimal = ZERO
     rank: int = 0
     statuses: tuple[OrderStatus, ...] = ()
@@ -142,6 +145,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     broker_order_id: str = ""
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
+    amount: Decimal = ZERO
     fees: Decimal = ZERO
     triggered: bool = False
     late: bool = False
@@ -163,11 +167,12 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a broker call, a match or a cancel came to; quantities, price and fees are cumulative."""
+    """What a broker call, a match or a cancel came to; quantities, amount (exact), price and fees are cumulative."""
 
     state: EntryState
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
+    amount: Decimal = ZERO
     fees: Decimal = ZERO
     broker_order_id: str = ""
     triggered: bool = False
@@ -271,6 +276,7 @@ class BrokerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: OrderStatus
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
+    amount: Decimal = ZERO
     fees: Decimal = ZERO
     message: str = ""
 

@@ -44,7 +44,7 @@ class FoldStep:
 def fold_order(fold: OrderFold, update: OrderUpdate, *, rejected: bool = False) -> FoldStep:
     """Add an event to the fold of its order. `rejected`: risk's stored decision on the id is REJECTED.
 
-    Amounts are average price times filled quantity, exactly, and don't know the side: never negative in sum.
+    Amounts don't know the side: never negative in sum.
 
     Raises:
         RecordError: a quantity, price or fee is no usable number, or something filled at no price.
@@ -56,17 +56,21 @@ def fold_order(fold: OrderFold, update: OrderUpdate, *, rejected: bool = False) 
         return FoldStep(
             fold=new,
             quantity_delta=tidy(new.filled_quantity - fold.filled_quantity),
-            amount_delta=tidy(amount(new) - amount(fold)),
+            amount_delta=tidy(new.amount - fold.amount),
             fees_delta=tidy(new.fees - fold.fees),
             contradiction=contradictory(new, rejected=rejected)
             and not contradictory(fold, rejected=rejected),
         )
 
 
-def amount(fold: OrderFold) -> Decimal:
-    """Return the money that the filled quantity cost or brought, before fees."""
+def traded_amount(update: OrderUpdate) -> Decimal:
+    """Return the money that the event's filled quantity cost or brought, before fees."""
+    if not update.filled_quantity:
+        return ZERO
+    if update.amount is not None:
+        return update.amount
     with exact():
-        return fold.average_price * fold.filled_quantity
+        return (update.price or ZERO) * update.filled_quantity
 
 
 def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
@@ -78,12 +82,13 @@ def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
 
 def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
     revision = update.revision if update.correction else _NO_CORRECTION
-    known = (fold.correction_revision, fold.filled_quantity, fold.fees, fold.average_price)
-    told = (revision, update.filled_quantity, update.fees, _price(update))
-    correction, filled, fees, price = max(known, told)
+    known = (fold.correction_revision, fold.filled_quantity, fold.fees, fold.amount, fold.average_price)
+    told = (revision, update.filled_quantity, update.fees, traded_amount(update), _price(update))
+    correction, filled, fees, traded, price = max(known, told)
     return OrderFold(
         filled_quantity=tidy(filled),
         average_price=tidy(price),
+        amount=tidy(traded),
         fees=tidy(fees),
         rank=max(fold.rank, int(update.status.rank)),
         statuses=_seen(fold.statuses, update),
@@ -108,7 +113,7 @@ def _seen(statuses: tuple[OrderStatus, ...], update: OrderUpdate) -> tuple[Order
 
 
 def _check(update: OrderUpdate) -> None:
-    numbers = (update.filled_quantity, update.fees, update.price or ZERO)
+    numbers = (update.filled_quantity, update.fees, update.price or ZERO, update.amount or ZERO)
     if not all(bounded(number) for number in numbers) or update.filled_quantity < 0:
         raise RecordError(f"order {order_id_of(update)}: quantity, price and fees must be numbers: {numbers}")
     if update.filled_quantity and update.price is None:

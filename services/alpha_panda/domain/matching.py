@@ -126,6 +126,7 @@ def outcome_of(entry: JournalEntry) -> Outcome:
         state=entry.state,
         filled_quantity=entry.filled_quantity,
         average_price=entry.average_price,
+        amount=entry.amount,
         fees=entry.fees,
         broker_order_id=entry.broker_order_id,
         triggered=entry.triggered,
@@ -217,25 +218,24 @@ def _fill(
     """Return the order after a trade at `price` of all that is open, or of a part of it."""
     quantity = _part(signal, before.filled_quantity, instrument, terms)
     filled = before.filled_quantity + quantity
-    average = _average(before, quantity, price, instrument)
     with wide():
-        fees = (average * filled * terms.commission_bps / _BPS).quantize(FEE_STEP, ROUND_HALF_UP)
+        amount = before.amount + price * quantity
+        fees = (amount * terms.commission_bps / _BPS).quantize(FEE_STEP, ROUND_HALF_UP)
     return msgspec.structs.replace(
         before,
         state=EntryState.FILLED if filled == signal.quantity else EntryState.PARTIALLY_FILLED,
         filled_quantity=filled,
-        average_price=average,
+        average_price=_average(amount, filled, price, instrument),
+        amount=amount,
         fees=max(before.fees, fees),
     )
 
 
-def _average(before: Outcome, quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
-    """Return the average price after another part; see the module for its precision."""
-    if not before.filled_quantity or before.average_price == price:
-        return price
+def _average(amount: Decimal, filled: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
+    """Return the average price; see the module for its precision."""
     with wide():
-        filled = before.filled_quantity + quantity
-        amount = before.average_price * before.filled_quantity + price * quantity
+        if price * filled == amount:
+            return price
         average = amount / filled
         if average * filled == amount and len(average.as_tuple().digits) <= _DIGITS:
             return average

@@ -59,6 +59,7 @@ def order_update(entry: JournalEntry) -> OrderUpdate:
         trigger_price=signal.trigger_price,
         price=entry.average_price if entry.filled_quantity else None,
         filled_quantity=entry.filled_quantity,
+        amount=entry.amount if entry.filled_quantity else None,
         fees=entry.fees,
         signal_class=entry.signal_class,
         revision=entry.revision,

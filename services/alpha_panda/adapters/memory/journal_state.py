@@ -77,6 +77,7 @@ def with_outcome(entry: JournalEntry, outcome: Outcome, revision: int, now: int)
         state=outcome.state,
         filled_quantity=fills.filled_quantity,
         average_price=fills.average_price,
+        amount=fills.amount,
         fees=fills.fees,
         broker_order_id=outcome.broker_order_id or entry.broker_order_id,
         triggered=outcome.triggered or entry.triggered,
