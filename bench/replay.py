@@ -15,8 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
+from bench.data import INSTRUMENTS, strategy, symbol, write_manifest, write_ticks
 
-from data import INSTRUMENTS, strategy, symbol, write_manifest, write_ticks
+from alpha_panda.cli.loading import load
+from alpha_panda.compose.embedded import RunOptions, run_embedded
+from alpha_panda.runtime.logging import configure_logging
+from alpha_panda.runtime.settings import Settings
 
 ROUNDS = 3
 LOOKBACK = 20
@@ -48,7 +52,10 @@ def compare(ticks: int) -> dict[str, float]:
 
 def _child(side: str, manifest: Path) -> dict[str, float]:
     done = subprocess.run(  # noqa: S603 - our own interpreter and file
-        [sys.executable, __file__, side, str(manifest)], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "bench.replay", side, str(manifest)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     result: dict[str, float] = json.loads(done.stdout)
     return result
@@ -56,11 +63,6 @@ def _child(side: str, manifest: Path) -> dict[str, float]:
 
 def pipeline(manifest: Path) -> dict[str, float]:
     """Run the whole pipeline over the manifest."""
-    from alpha_panda.cli.loading import load
-    from alpha_panda.compose.embedded import RunOptions, run_embedded
-    from alpha_panda.runtime.logging import configure_logging
-    from alpha_panda.runtime.settings import Settings
-
     settings = Settings(log_level="ERROR")
     configure_logging(settings)
     resources = load([manifest])

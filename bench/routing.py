@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.data import START_NS, strategy, symbol, token, write_manifest
+
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.cli.loading import load
 from alpha_panda.compose.ports import memory_ports
@@ -22,8 +24,6 @@ from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.strategy.service import build
-
-from data import START_NS, strategy, symbol, token, write_manifest
 
 INSTRUMENTS = 10_000
 EACH = 10

@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import FeedMode, TradingState
@@ -68,8 +70,7 @@ class Clock(Protocol):
 # ----------------------------------------------------------------------------------------------------- bus
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPartition:
+class TopicPartition(NamedTuple):
     """One partition of a topic."""
 
     topic: str
@@ -79,8 +80,7 @@ class TopicPartition:
         return f"{self.topic}/{self.partition}"
 
 
-@dataclass(slots=True, eq=False)
-class Record:
+class Record(msgspec.Struct, eq=False):
     """A record as consumed. `decoded` is a place for the reader's decoded value: in-process readers share it."""
 
     topic: str
@@ -98,8 +98,7 @@ class Record:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A record to produce. Without a partition the key chooses it (`contracts.topics.key_partition`)."""
 
     topic: str
@@ -109,8 +108,7 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RecordPosition:
+class RecordPosition(msgspec.Struct, frozen=True):
     """Where a produced record landed."""
 
     topic: str

@@ -1,14 +1,14 @@
-"""`make bench`: measures, prints a table, writes bench/results/latest.json. Not a test: nothing passes or fails."""
+"""`make bench` (`python -m bench [TICKS]`): measures, prints a table, writes bench/results/latest.json. Not a test: nothing passes or fails."""
 
 import json
 import platform
 import sys
 from pathlib import Path
 
-from replay import compare
+from bench.replay import compare
+from bench.routing import cost_by_strategies
 from rich.console import Console
 from rich.table import Table
-from routing import cost_by_strategies
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
