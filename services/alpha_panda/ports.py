@@ -309,8 +309,8 @@ class OrderJournal(Protocol):
     async def acknowledge(self, signal_id: str, revision: int) -> bool:
         """Take the entry out of `open` if `revision` is its present state, not in doubt; say whether."""
 
-    async def in_doubt(self) -> list[JournalEntry]:
-        """Return entries SENDING or UNKNOWN."""
+    async def in_doubt(self, key: str | None = None) -> list[JournalEntry]:
+        """Return entries SENDING or UNKNOWN: all, or those of one order key (`Signal.key`)."""
 
     async def resting(self) -> list[JournalEntry]:
         """Return entries PLACED or PARTIALLY_FILLED, oldest first."""

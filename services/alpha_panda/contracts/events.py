@@ -150,10 +150,11 @@ class RejectedSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """ORDER_PLACED, _FILLED, _FAILED, _CANCELLED, _UPDATED.
 
-    `filled_quantity`, `price` (average, perhaps rounded), `amount` (exact money traded; None: price times quantity)
-    and `fees` are cumulative; `rank` is the status' stage. A fold takes the
-    greatest filled quantity and, separately, the greatest rank. `correction` marks an event that may lower them:
-    only the order-tracker makes one. `revision` counts the entry's changes in the journal.
+    `filled_quantity`, `price` (average, perhaps rounded: for display), `amount` (exact money traded, before fees;
+    None, as from a broker that tells averages only: price times quantity) and `fees` are cumulative; `rank` is the
+    status' stage. A fold takes the greatest filled quantity and, separately, the greatest rank. `correction` marks
+    an event that may lower them: only the order-tracker makes one. `revision` counts the entry's changes in the
+    journal.
     """
 
     signal_id: str

@@ -63,9 +63,8 @@ class PriceReading(msgspec.Struct, frozen=True):
 class OrderFold(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the events of one order amount to: cumulative quantity, amount and fees, and the greatest rank.
 
-    `amount` is the exact money traded; `average_price` is that by the quantity, perhaps rounded, for display.
-
-    `rank_sources` is a set of the terminal statuses seen, so that LOST together with a fill is noticed.
+    `amount` is the exact money traded, before fees; `average_price` is that by the quantity, perhaps rounded, for
+    display. `statuses` is the set of all statuses told, so that LOST together with a fill is noticed.
     """
 
     filled_quantity: Decimal = ZERO
@@ -129,7 +128,7 @@ class RiskClaim(msgspec.Struct, frozen=True, kw_only=True):
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order in the journal. `revision` counts its changes; `send_by` (UTC ns) ends GO's permission.
 
-    `created_at` and `updated_at` are the store's times of the first and the last change.
+    `amount` is the exact money traded, before fees (None: average price times quantity). `created_at` and `updated_at` are the store's times of the first and the last change.
     """
 
     signal: Signal
@@ -145,7 +144,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     broker_order_id: str = ""
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
-    amount: Decimal = ZERO
+    amount: Decimal | None = None
     fees: Decimal = ZERO
     triggered: bool = False
     late: bool = False
@@ -167,12 +166,16 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a broker call, a match or a cancel came to; quantities, amount (exact), price and fees are cumulative."""
+    """What a broker call, a match or a cancel came to; quantities, price, amount and fees are cumulative.
+
+    `amount` is the exact money traded, before fees. Whoever knows an average price only leaves it None: books then
+    take average price times quantity.
+    """
 
     state: EntryState
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
-    amount: Decimal = ZERO
+    amount: Decimal | None = None
     fees: Decimal = ZERO
     broker_order_id: str = ""
     triggered: bool = False
@@ -276,7 +279,6 @@ class BrokerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: OrderStatus
     filled_quantity: Decimal = ZERO
     average_price: Decimal = ZERO
-    amount: Decimal = ZERO
     fees: Decimal = ZERO
     message: str = ""
 

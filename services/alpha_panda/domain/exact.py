@@ -43,10 +43,26 @@ def wide() -> AbstractContextManager[Context]:
 
 def bounded(number: Decimal) -> bool:
     """Whether the number is finite and of a size and fineness that the contexts hold."""
+    return _within(number, 1)
+
+
+def bounded_amount(number: Decimal) -> bool:
+    """Return the same of a price times a quantity: twice the size and twice the fineness."""
+    return _within(number, 2)
+
+
+def traded_amount(quantity: Decimal, price: Decimal | None, amount: Decimal | None) -> Decimal:
+    """Return the money that a filled quantity cost or brought: the exact amount if told, else price times quantity."""
+    if not quantity:
+        return Decimal(0)
+    return _EXACT.multiply(price or Decimal(0), quantity) if amount is None else amount
+
+
+def _within(number: Decimal, factors: int) -> bool:
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):
         return False
-    return exponent >= MIN_EXPONENT and number.adjusted() <= MAX_EXPONENT
+    return exponent >= factors * MIN_EXPONENT and number.adjusted() < factors * (MAX_EXPONENT + 1)
 
 
 def tidy(number: Decimal) -> Decimal:

@@ -1,9 +1,13 @@
 """What the events of one order amount to, in whatever order and however often they come.
 
-The fold is a maximum, so order and repetition can't matter. Values (quantity, average price, fees) are those of
-the event that is greatest by (correction revision, filled quantity, fees, price): a correction beats all that is
-not one, a later correction beats an earlier one, and without corrections the greatest filled quantity counts. The
-rank is a maximum of its own. Who has corrected an order marks every later event of it as a correction as well.
+The fold is a maximum, so order and repetition can't matter. Values (quantity, amount, average price, fees) are
+those of the event that is greatest by (correction revision, filled quantity, fees, amount, price): a correction
+beats all that is not one, a later correction beats an earlier one, and without corrections the greatest filled
+quantity counts. The rank is a maximum of its own. Who has corrected an order marks every later event of it as a
+correction as well.
+
+Books move by the amount, which is exact; the average price is for display. An event without an amount (its broker
+tells averages only) amounts to price times quantity.
 """
 
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from typing import Final
 from alpha_panda.contracts.enums import OrderStatus
 from alpha_panda.contracts.events import ZERO, OrderUpdate
 from alpha_panda.contracts.stored import OrderFold, order_id_of
-from alpha_panda.domain.exact import bounded, exact, tidy
+from alpha_panda.domain.exact import bounded, bounded_amount, exact, tidy, traded_amount
 from alpha_panda.errors import RecordError
 
 _REFUSED: Final = (OrderStatus.FAILED, OrderStatus.LOST)
@@ -47,7 +51,7 @@ def fold_order(fold: OrderFold, update: OrderUpdate, *, rejected: bool = False) 
     Amounts don't know the side: never negative in sum.
 
     Raises:
-        RecordError: a quantity, price or fee is no usable number, or something filled at no price.
+        RecordError: a quantity, price, amount or fee is no usable number, or something filled at no price.
 
     """
     _check(update)
@@ -63,16 +67,6 @@ def fold_order(fold: OrderFold, update: OrderUpdate, *, rejected: bool = False) 
         )
 
 
-def traded_amount(update: OrderUpdate) -> Decimal:
-    """Return the money that the event's filled quantity cost or brought, before fees."""
-    if not update.filled_quantity:
-        return ZERO
-    if update.amount is not None:
-        return update.amount
-    with exact():
-        return (update.price or ZERO) * update.filled_quantity
-
-
 def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
     """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost."""
     reached = any(status in _SEEN_BY_BROKER for status in fold.statuses)
@@ -83,7 +77,8 @@ def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
 def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
     revision = update.revision if update.correction else _NO_CORRECTION
     known = (fold.correction_revision, fold.filled_quantity, fold.fees, fold.amount, fold.average_price)
-    told = (revision, update.filled_quantity, update.fees, traded_amount(update), _price(update))
+    amount = traded_amount(update.filled_quantity, update.price, update.amount)
+    told = (revision, update.filled_quantity, update.fees, amount, _price(update))
     correction, filled, fees, traded, price = max(known, told)
     return OrderFold(
         filled_quantity=tidy(filled),
@@ -113,9 +108,13 @@ def _seen(statuses: tuple[OrderStatus, ...], update: OrderUpdate) -> tuple[Order
 
 
 def _check(update: OrderUpdate) -> None:
-    numbers = (update.filled_quantity, update.fees, update.price or ZERO, update.amount or ZERO)
-    if not all(bounded(number) for number in numbers) or update.filled_quantity < 0:
-        raise RecordError(f"order {order_id_of(update)}: quantity, price and fees must be numbers: {numbers}")
+    numbers, amount = (update.filled_quantity, update.fees, update.price or ZERO), update.amount or ZERO
+    usable = all(bounded(number) for number in numbers) and bounded_amount(amount)
+    if not usable or update.filled_quantity < 0:
+        raise RecordError(
+            f"order {order_id_of(update)}: quantity, fees, price and amount must be numbers:"
+            f" {', '.join(str(number) for number in (*numbers, amount))}"
+        )
     if update.filled_quantity and update.price is None:
         raise RecordError(
             f"order {order_id_of(update)}: {update.filled_quantity} filled, but the event has no price"

@@ -15,10 +15,10 @@ The model knows last prices, no book, so it errs against the trader:
   lots: a quarter to three quarters of what is open each time. The rest of a MARKET order, or of a STOP that was
   reached, takes the last price of the ranges that follow.
 
-Money stays exact. Quantity, average price and fees of an outcome are cumulative, and its average price *is* the
-truth: a book moves cash by average times quantity. The average is the exact quotient where that ends within 28
-digits, else rounded to 10 places (or the tick size's, if those are more), which can't carry it past a limit on
-the tick grid. Fees are the commission on that amount, half-up to 4 places.
+Money stays exact. Quantity, amount, average price and fees of an outcome are cumulative, and the amount *is* the
+truth: the sum of the parts' price times quantity, by which a book moves cash. The average price is for display: the
+exact quotient where that ends within 28 digits, else rounded to 10 places (or the tick size's, if those are more),
+which can't carry it past a limit on the tick grid. Fees are the commission on the amount, half-up to 4 places.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from alpha_panda.contracts.enums import EntryState, OrderType, Side, Validity
 from alpha_panda.contracts.events import ZERO, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.stored import JournalEntry, Outcome, PriceRange
-from alpha_panda.domain.exact import bounded, wide
+from alpha_panda.domain.exact import bounded, traded_amount, wide
 
 FEE_STEP: Final = Decimal("0.0001")
 """Fees are multiples of this."""
@@ -219,7 +219,8 @@ def _fill(
     quantity = _part(signal, before.filled_quantity, instrument, terms)
     filled = before.filled_quantity + quantity
     with wide():
-        amount = before.amount + price * quantity
+        so_far = traded_amount(before.filled_quantity, before.average_price, before.amount)
+        amount = so_far + price * quantity
         fees = (amount * terms.commission_bps / _BPS).quantize(FEE_STEP, ROUND_HALF_UP)
     return msgspec.structs.replace(
         before,

@@ -41,7 +41,7 @@ def order_event(entry: JournalEntry, account: str, source: str) -> Envelope:
 
 
 def order_update(entry: JournalEntry) -> OrderUpdate:
-    """Return the payload: quantities, price and fees are cumulative."""
+    """Return the payload: quantities, price, amount and fees are cumulative."""
     signal, status = entry.signal, entry.state.order_status
     return OrderUpdate(
         signal_id=signal.signal_id,
@@ -59,7 +59,7 @@ def order_update(entry: JournalEntry) -> OrderUpdate:
         trigger_price=signal.trigger_price,
         price=entry.average_price if entry.filled_quantity else None,
         filled_quantity=entry.filled_quantity,
-        amount=entry.amount if entry.filled_quantity else None,
+        amount=entry.amount,
         fees=entry.fees,
         signal_class=entry.signal_class,
         revision=entry.revision,

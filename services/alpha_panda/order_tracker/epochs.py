@@ -14,7 +14,6 @@ from alpha_panda.contracts.enums import EntryState, OrderStatus
 from alpha_panda.contracts.events import Envelope, OrderUpdate, RejectedSignal, Signal, ValidatedSignal
 from alpha_panda.contracts.stored import JournalEntry
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.domain.fold import traded_amount
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import RecordError
 from alpha_panda.ports import Clock, EventBus, OrderJournal, Subscription, Trader
@@ -136,7 +135,7 @@ class EpochKeeper:
             revision=outcome.revision,
             filled_quantity=outcome.filled_quantity,
             average_price=outcome.price or entry.average_price,
-            amount=traded_amount(outcome),
+            amount=outcome.amount,
             fees=outcome.fees,
             broker_order_id=outcome.broker_order_id,
             code=outcome.code or (Code.ORDER_LOST if outcome.status is OrderStatus.LOST else None),

@@ -122,7 +122,6 @@ def outcome_of_row(row: BrokerRow) -> Outcome:
         state=state,
         filled_quantity=row.filled_quantity,
         average_price=row.average_price,
-        amount=row.average_price * row.filled_quantity,
         fees=row.fees,
         broker_order_id=row.broker_order_id,
         code=Code.BROKER_REJECTED if state is EntryState.FAILED else None,

@@ -1,5 +1,6 @@
 """Finds the facts on a signal: from the stores, the manifests, the calendar and the ledger. Then the gate rules."""
 
+import math
 from decimal import Decimal
 
 import structlog
@@ -7,11 +8,11 @@ import structlog
 from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
-from alpha_panda.contracts.stored import Decision, PriceReading
+from alpha_panda.contracts.stored import Decision, PriceReading, Quote
 from alpha_panda.domain.book import StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
 from alpha_panda.domain.risk.gate import decide
-from alpha_panda.domain.risk.limits import StrategyLimits
+from alpha_panda.domain.risk.limits import Limits, StrategyLimits
 from alpha_panda.domain.risk.losses import LatchRequest
 from alpha_panda.domain.sessions import SessionRules
 from alpha_panda.errors import DependencyUnavailableError
@@ -62,16 +63,20 @@ class FactFinder:
         keep = SECOND_NS if runaway is None else int(runaway.seconds * SECOND_NS)
         self._pace.note(decision, self._rules.trading_day(decision.decided_at), keep)
 
-    async def prices(self) -> dict[int, Decimal]:
-        """Return the last prices of what is held; nothing while the cache does not answer (marked at cost)."""
+    async def mark(self) -> None:
+        """Mark the ledger at the latest prices of what is held; at the last known ones if the cache is silent."""
         try:
             quotes = await self._ports.prices.read_many(self._feed, self._ledger.held_tokens())
         except DependencyUnavailableError as error:
             log.warning("book_not_marked", account=self._name, error=str(error))
-            return {}
-        return {
-            token: self._master.token(token).quantize(quote.last_price) for token, quote in quotes.items()
-        }
+            quotes = {}
+        usable = {token: quote for token, quote in quotes.items() if math.isfinite(quote.last_price)}
+        self._ledger.mark({token: self._mark_of(token, quote) for token, quote in usable.items()})
+
+    def _mark_of(self, token: int, quote: Quote) -> Decimal:
+        """Return the price to value a position at, one in an instrument that left the manifest included."""
+        instrument = self._instrument(token)
+        return Decimal(repr(quote.last_price)) if instrument is None else instrument.quantize(quote.last_price)
 
     async def rule(
         self,
@@ -110,6 +115,8 @@ class FactFinder:
         limits = self._limits.get(name, NO_LIMITS)
         runaway = runaway_of(limits, self.account_limits)
         book = self._ledger.book.strategies.get(name, NO_BOOK)
+        if _limits_exposure(limits) or _limits_exposure(self.account_limits):
+            await self.mark()
         return RiskFacts(
             signal=signal,
             signal_ts=event.ts,
@@ -127,17 +134,17 @@ class FactFinder:
                 limits=limits,
                 positions=book.positions,
                 counts=self._pace.counts(name, now, day),
-                pnl=self._ledger.pnl(name),
+                pnl=self._ledger.pnl(name, day),
             ),
             account=ScopeFacts(
                 scope=account_scope(self._name),
                 limits=self.account_limits,
                 positions=self._ledger.book.positions,
                 counts=self._pace.counts(ACCOUNT, now, day),
-                pnl=self._ledger.pnl(ACCOUNT),
+                pnl=self._ledger.pnl(ACCOUNT, day),
             ),
             cash=self._ledger.book.cash,
-            marks=await self.prices(),
+            marks=self._ledger.marks,
             open_orders=tuple(self._ledger.open_orders()),
             repeats=0
             if runaway is None
@@ -160,7 +167,10 @@ class FactFinder:
             return PriceReading(quote=None, heartbeat_ts=None)
 
     async def _key_in_doubt(self, signal: Signal) -> bool:
-        doubtful = await self._journal.in_doubt()
-        return any(
-            entry.signal.key == signal.key and entry.signal_id != signal.signal_id for entry in doubtful
-        )
+        doubtful = await self._journal.in_doubt(signal.key)
+        return any(entry.signal_id != signal.signal_id for entry in doubtful)
+
+
+def _limits_exposure(limits: Limits) -> bool:
+    """Whether anything is limited that takes the value of all that is held."""
+    return limits.max_gross_exposure is not None or limits.max_net_exposure is not None

@@ -21,10 +21,11 @@ ACCOUNT = ""
 
 
 class LedgerState(msgspec.Struct):
-    """What `RiskSnapshot.state` holds."""
+    """What `RiskSnapshot.state` holds. `marks`: the last known price of each token that is held."""
 
     book: Book
     days: dict[str, DayPnl]
+    marks: dict[int, Decimal] = {}
 
 
 class Ledger:
@@ -33,6 +34,7 @@ class Ledger:
     def __init__(self, opening_cash: Decimal) -> None:
         self.book = Book.opened(opening_cash)
         self.days: dict[str, DayPnl] = {}
+        self.marks: dict[int, Decimal] = {}
         self.decisions: dict[str, Decision] = {}
         self.changed_folds: dict[str, OrderFold] = {}
         self._opening_cash = opening_cash
@@ -40,17 +42,17 @@ class Ledger:
         self._open: dict[str, OpenOrder] = {}
 
     def load(self, claim: RiskClaim) -> None:
-        """Take over what is stored."""
+        """Take over what is stored; `decisions` then are in the order in which they were made."""
         if claim.snapshot is not None:
             state = msgspec.msgpack.decode(claim.snapshot.state, type=LedgerState)
-            self.book, self.days = state.book, state.days
+            self.book, self.days, self.marks = state.book, state.days, state.marks
         self._folds = dict(claim.folds)
         for decision in sorted(claim.decisions.values(), key=lambda item: (item.decided_at, item.signal_id)):
             self.add(decision)
 
     def encode(self) -> bytes:
         """Return the state for the snapshot."""
-        return msgspec.msgpack.encode(LedgerState(self.book, self.days))
+        return msgspec.msgpack.encode(LedgerState(self.book, self.days, self.marks))
 
     # ---------------------------------------------------------------------------------------- decisions
 
@@ -118,20 +120,26 @@ class Ledger:
 
     # --------------------------------------------------------------------------------------------- days
 
-    def observe(self, day: str, prices: Prices) -> None:
-        """Take note of the account's equity and each strategy's P&L on the trading day."""
-        self._day(ACCOUNT, self._opening_cash).observe(day, self.book.equity(prices))
-        for name, strategy in self.book.strategies.items():
-            self._day(name, ZERO).observe(day, strategy.net_pnl(prices))
+    def mark(self, prices: Prices) -> None:
+        """Take note of the prices of what is held. One that is not told now stays what it was.
 
-    def pnl(self, scope: str) -> PnlReading:
-        """Return the scope's day as of the last `observe`."""
-        day = self.days.get(scope)
-        return (
-            PnlReading()
-            if day is None
-            else PnlReading(day_pnl=day.last - day.start, drawdown=day.peak - day.last)
-        )
+        Falling back to the cost instead would make a loss, or a peak, out of a price cache that doesn't answer.
+        """
+        known = {**self.marks, **prices}
+        self.marks = {token: known[token] for token in self.held_tokens() if token in known}
+
+    def observe(self, day: str) -> None:
+        """Take note of the account's equity and each strategy's P&L on the trading day."""
+        self._day(ACCOUNT, self._opening_cash).observe(day, self.book.equity(self.marks))
+        for name, strategy in self.book.strategies.items():
+            self._day(name, ZERO).observe(day, strategy.net_pnl(self.marks))
+
+    def pnl(self, scope: str, day: str) -> PnlReading:
+        """Return the scope's reading of a trading day as of the last `observe`; a new day begins at zero."""
+        known = self.days.get(scope)
+        if known is None or known.day != day:
+            return PnlReading()
+        return PnlReading(day_pnl=known.last - known.start, drawdown=known.peak - known.last)
 
     def _day(self, scope: str, before: Decimal) -> DayPnl:
         if scope not in self.days:
@@ -142,12 +150,9 @@ class Ledger:
 
     def held_tokens(self) -> tuple[int, ...]:
         """Return the tokens that need a price to mark the book."""
-        return tuple(token for token, position in self.book.positions.items() if position.quantity) + tuple(
-            token
-            for strategy in self.book.strategies.values()
-            for token, position in strategy.positions.items()
-            if position.quantity
-        )
+        books = (self.book.positions, *(item.positions for item in self.book.strategies.values()))
+        held = (token for positions in books for token, item in positions.items() if item.quantity)
+        return tuple(dict.fromkeys(held))
 
     def closing_decisions(self) -> Iterable[Decision]:
         """Yield risk's own closing decisions that have not ended."""
@@ -155,7 +160,3 @@ class Ledger:
             decision = self.decisions[signal_id]
             if decision.closing and decision.signal_class is SignalClass.REDUCING:
                 yield decision
-
-    def fold_of(self, signal_id: str) -> OrderFold:
-        """Return the fold of an order."""
-        return self._folds.get(signal_id, OrderFold())

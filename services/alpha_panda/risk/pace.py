@@ -1,6 +1,7 @@
 """How many orders were validated lately, and how often like signals came: rebuilt from the decisions at a start."""
 
 from collections import deque
+from itertools import takewhile
 
 from alpha_panda.contracts.enums import Side, SignalClass, Verdict
 from alpha_panda.contracts.events import Signal
@@ -24,19 +25,16 @@ class _Scope:
             self.day, self.today = day, 0
         self.today += 1
         self.recent.append(ts)
-        self._forget(ts)
+        _forget(self.recent, ts - MINUTE_NS)
 
     def counts(self, now: int, day: str) -> OrderCounts:
-        self._forget(now)
+        _forget(self.recent, now - MINUTE_NS)
+        second = takewhile(lambda ts: ts > now - SECOND_NS, reversed(self.recent))
         return OrderCounts(
-            last_second=sum(1 for ts in self.recent if ts > now - SECOND_NS),
+            last_second=sum(1 for _ in second),
             last_minute=len(self.recent),
             today=self.today if day == self.day else 0,
         )
-
-    def _forget(self, now: int) -> None:
-        while self.recent and self.recent[0] <= now - MINUTE_NS:
-            self.recent.popleft()
 
 
 class Pace:
@@ -53,8 +51,7 @@ class Pace:
             return
         times = self._alike.setdefault(runaway_key(signal), deque())
         times.append(decision.decided_at)
-        while times[0] <= decision.decided_at - keep_ns:
-            times.popleft()
+        _forget(times, decision.decided_at - keep_ns)
         if decision.verdict is Verdict.VALIDATED and decision.signal_class is SignalClass.INCREASING:
             for scope in ("", signal.strategy_id):
                 self._scopes.setdefault(scope, _Scope()).add(decision.decided_at, day)
@@ -66,4 +63,14 @@ class Pace:
 
     def repeats(self, signal: Signal, now: int, within_ns: int) -> int:
         """Return how many signals like this one came within the last `within_ns`."""
-        return sum(1 for ts in self._alike.get(runaway_key(signal), ()) if ts > now - within_ns)
+        times = self._alike.get(runaway_key(signal))
+        if times is None:
+            return 0
+        _forget(times, now - within_ns)
+        return len(times)
+
+
+def _forget(times: deque[int], until: int) -> None:
+    """Drop times up to `until`; they are in order, so that a loop's thousands of them cost nothing each time."""
+    while times and times[0] <= until:
+        times.popleft()

@@ -67,7 +67,7 @@ SECOND: Final = 1_000_000_000
 LINEAGE: Final = "00000000-0000-4000-8000-000000000000"
 """Lineage of the ids of signals that a test sends itself (`Pipeline.signal`)."""
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 20.0
 """Wall seconds that entering and leaving may take: a pipeline that hangs fails its test."""
 
 

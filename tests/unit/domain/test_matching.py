@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import msgspec
@@ -64,6 +65,7 @@ def resting(signal: Signal, outcome: Outcome = PLACED, quote_ts: int | None = 0)
         broker_order_id=outcome.broker_order_id,
         filled_quantity=outcome.filled_quantity,
         average_price=outcome.average_price,
+        amount=outcome.amount,
         fees=outcome.fees,
         triggered=outcome.triggered,
         quote_ts=quote_ts,
@@ -86,7 +88,9 @@ def price_of(outcome: Outcome | None) -> Decimal:
 def test_market_without_slippage_fills_at_the_last_price() -> None:
     outcome = match_new(order(), INSTRUMENT, 2500.0, FREE)
 
-    assert outcome == Outcome(state=EntryState.FILLED, filled_quantity=D(10), average_price=D(2500))
+    assert outcome == Outcome(
+        state=EntryState.FILLED, filled_quantity=D(10), average_price=D(2500), amount=D(25_000)
+    )
 
 
 @pytest.mark.parametrize(
@@ -364,6 +368,8 @@ def test_an_average_that_does_not_end_is_rounded_to_ten_places() -> None:
     )
 
     assert price_of(outcome) == D("100.6666666667")  # 302 / 3
+    assert outcome is not None
+    assert outcome.amount == 302
 
 
 def test_an_average_that_ends_is_exact_however_long_it_is() -> None:
@@ -559,13 +565,40 @@ def test_the_amount_is_the_sum_of_its_parts(
     outcomes = [PLACED, *life(*life_of)]
     for before, after in pairwise(outcomes):
         part = after.filled_quantity - before.filled_quantity
-        if not part:
+        amount = (after.amount or D(0)) - (before.amount or D(0))
+        # Each part trades at one price on the tick grid, so it moves the amount by whole ticks times its quantity.
+        assert amount == 0 if not part else amount > 0 == amount % (part * INSTRUMENT.tick_size)
+
+
+@given(lives)
+def test_the_average_shown_is_the_amount_by_the_quantity_to_ten_places(
+    life_of: tuple[Signal, float, list[PriceRange], PaperTerms],
+) -> None:
+    for outcome in life(*life_of):
+        if not outcome.filled_quantity:
+            assert (outcome.amount, outcome.average_price) == (None, 0)
             continue
-        amount = after.average_price * after.filled_quantity - before.average_price * before.filled_quantity
-        price = amount / part
-        # Each part trades on the tick grid; rounding the average to 10 places moves the amount by half of that a unit.
-        nearest = INSTRUMENT.quantize(price)
-        assert abs(price - nearest) * part <= after.filled_quantity * D("1e-10")
+        assert outcome.amount is not None
+        difference = Fraction(outcome.average_price) - Fraction(outcome.amount) / Fraction(outcome.filled_quantity)
+        assert abs(difference) <= Fraction(1, 2 * 10**10)
+
+
+@given(lives)
+def test_fees_are_the_commission_on_the_exact_amount(
+    life_of: tuple[Signal, float, list[PriceRange], PaperTerms],
+) -> None:
+    commission = Fraction(life_of[3].commission_bps) / 10_000
+    for outcome in life(*life_of):
+        due = Fraction(outcome.amount or 0) * commission
+        assert abs(Fraction(outcome.fees) - due) <= Fraction(1, 2 * 10**4)
+
+
+def test_a_part_after_fills_that_only_have_an_average_goes_on_from_price_times_quantity() -> None:
+    before = Outcome(state=EntryState.PARTIALLY_FILLED, filled_quantity=D(4), average_price=D("100.5"))
+    outcome = match_resting(resting(order(), before), INSTRUMENT, prices(100.0, 110.0, 110.0), FREE)
+
+    assert outcome is not None
+    assert outcome.amount == 4 * D("100.5") + 6 * 110
 
 
 @given(lives)

@@ -175,9 +175,10 @@ class MemoryOrderJournal:
         return self._listed(self._state().open)
 
     @reading
-    def in_doubt(self) -> list[JournalEntry]:
+    def in_doubt(self, key: str | None = None) -> list[JournalEntry]:
         """See the port."""
-        return self._listed(self._state().doubtful)
+        state = self._state()
+        return self._listed(state.doubtful if key is None else state.doubtful_keys.get(key, ()))
 
     @reading
     def resting(self) -> list[JournalEntry]:
