@@ -260,7 +260,10 @@ class OrderJournal(Protocol):
         """
 
     async def refuse(self, request: BeginRequest, code: Code, message: str) -> BeginVerdict:
-        """Write FAILED once, for a refusal found before BEGIN; never `go`. DUP if the id is known."""
+        """Write FAILED once, for a refusal found before BEGIN; never `go`. DUP if the id is known.
+
+        UNKNOWN instead under an old or missing journal epoch, as `begin`: it may have been sent before.
+        """
 
     async def settle(
         self, signal_id: str, attempt: str, outcome: Outcome, fallback: JournalEntry

@@ -354,6 +354,14 @@ class BeginContract(_AtTheDesk):
         assert await desk.open_ids() == ["s1"]
         assert (await desk.trade(signal())).entry == first.entry
 
+    @pytest.mark.parametrize("lose", list(Lose))
+    async def test_refuse_under_an_old_epoch_is_unknown_not_failed(self, desk: Desk, lose: Lose) -> None:
+        """The store may have lost that it was sent, and its end may have been told."""
+        await desk.stores.harness.restart(lose)
+        verdict = await desk.stores.journal.refuse(desk.request(signal()), Code.PRICE_STALE, "12 s old")
+        assert (verdict.go, verdict.fresh) == (False, True)
+        assert (verdict.entry.state, verdict.entry.code) == (STATE.UNKNOWN, Code.NOT_RECONCILED)
+
     async def test_refuse_never_touches_what_begin_wrote(self, desk: Desk) -> None:
         first = await desk.go()
         verdict = await desk.stores.journal.refuse(desk.request(signal()), Code.PRICE_STALE, "old")
@@ -376,6 +384,7 @@ class SettleContract(_AtTheDesk):
         assert settled == await desk.stored()
         assert (settled.state, settled.revision, settled.send_by) == (told.state, 1, first.send_by)
         assert (settled.filled_quantity, settled.average_price) == (told.filled_quantity, told.average_price)
+        assert settled.amount == told.amount
         assert (settled.fees, settled.broker_order_id) == (told.fees, told.broker_order_id)
         assert (settled.code, settled.message) == (told.code, told.message)
         assert await desk.open_ids() == ["s1"]
@@ -511,6 +520,7 @@ class SettleContract(_AtTheDesk):
         assert cancelled is not None
         assert (cancelled.state, cancelled.code) == (STATE.CANCELLED, Code.CANCELLED_BY_STRATEGY)
         assert (cancelled.filled_quantity, cancelled.average_price, cancelled.fees) == (4, 100, 1)
+        assert cancelled.amount == 400
 
     async def test_triggered_stays_triggered(self, desk: Desk) -> None:
         placed = await self._placed(desk)

@@ -60,6 +60,9 @@ class CountedIds:
     def new_id(self) -> str:
         return f"{next(self._count):032x}"
 
+    def child(self, name: str) -> "CountedIds":
+        return self
+
 
 class MemoryHarness:
     """`StoreHarness` over a MemoryDatabase."""

@@ -76,6 +76,7 @@ def outcome(state: EntryState, filled: int | str = 0, **changes: Any) -> Outcome
     quantity = Decimal(filled)
     price, fees = (Decimal(100), Decimal(1)) if quantity else (Decimal(0), Decimal(0))
     fields: dict[str, Any] = {"filled_quantity": quantity, "average_price": price, "fees": fees}
+    fields["amount"] = price * quantity if quantity else None
     return Outcome(state=state, **(fields | changes))
 
 

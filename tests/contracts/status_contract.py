@@ -9,10 +9,13 @@ from contracts.harness import Lose, Stores
 TTL = 30.0
 
 
-def _status(service: str = "engine", resource: str = "paper", processed: int = 1) -> ServiceStatus:
+def _status(
+    service: str = "engine", resource: str = "paper", processed: int = 1, instance: str = "engine-0"
+) -> ServiceStatus:
     return ServiceStatus(
         service=service,
         resource=resource,
+        instance=instance,
         state="running",
         processed=processed,
         errors=0,
@@ -48,6 +51,15 @@ class StatusStoreContract:
             await stores.statuses.put(_status(service, resource), TTL)
         found = [(status.service, status.resource) for status in await stores.statuses.all()]
         assert found == [("engine", "z"), ("risk", "a"), ("risk", "b")]
+
+    async def test_replicas_of_one_service_report_side_by_side(self, stores: Stores) -> None:
+        await stores.statuses.put(_status(instance="engine-1", processed=2), TTL)
+        await stores.statuses.put(_status(instance="engine-0", processed=1), TTL * 2)
+        await stores.statuses.put(_status(instance="engine-1", processed=3), TTL)
+        found = [(status.instance, status.processed) for status in await stores.statuses.all()]
+        assert found == [("engine-0", 1), ("engine-1", 3)]
+        await stores.harness.advance(TTL)
+        assert [status.instance for status in await stores.statuses.all()] == ["engine-0"]
 
     async def test_each_expires_by_itself(self, stores: Stores) -> None:
         await stores.statuses.put(_status("risk"), TTL)

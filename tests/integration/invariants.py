@@ -51,14 +51,18 @@ async def stored_faults(pipeline: Pipeline, account: str = "paper") -> list[str]
         entry = await journal.get(signal_id)
         if entry is None or (fold.terminal and not entry.state.terminal):
             silent.append(signal_id)
-    return [f"{what}: {ids}" for what, ids in (("open", waiting), ("doubt", doubtful), ("journal", silent)) if ids]
+    return [
+        f"{what}: {ids}" for what, ids in (("open", waiting), ("doubt", doubtful), ("journal", silent)) if ids
+    ]
 
 
 def _calls(pipeline: Pipeline, account: str) -> list[str]:
     calls = pipeline.broker(account).calls
     filled = {u.signal_id for u in updates(pipeline, account) if u.filled_quantity}
     never = sorted(filled - calls.keys())
-    return [f"{n} broker calls for {i}" for i, n in calls.items() if n > 1] + [f"filled unsent: {i}" for i in never]
+    return [f"{n} broker calls for {i}" for i, n in calls.items() if n > 1] + [
+        f"filled unsent: {i}" for i in never
+    ]
 
 
 def _repeats(pipeline: Pipeline) -> list[str]:
@@ -96,7 +100,7 @@ def _books(pipeline: Pipeline, account: str) -> list[str]:
         order = by_order[signal_id]
         quantity = order.side.sign * fold.filled_quantity
         held[order.symbol] = held.get(order.symbol, Decimal(0)) + quantity
-        cash -= quantity * fold.average_price + fold.fees
+        cash -= order.side.sign * fold.amount + fold.fees
         fees += fold.fees
     booked = {symbol: view.quantity for symbol, view in snapshot.positions.items() if view.quantity}
     told = {symbol: quantity for symbol, quantity in held.items() if quantity}

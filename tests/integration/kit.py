@@ -23,7 +23,9 @@ def feed(name: str = "demo", **spec: Any) -> Document:
     return _resource("MarketFeed", name, {"source": source, "instruments": instruments, **spec})
 
 
-def account(name: str = "paper", *, paper: Document | None = None, risk: Document | None = None, **spec: Any) -> Document:
+def account(
+    name: str = "paper", *, paper: Document | None = None, risk: Document | None = None, **spec: Any
+) -> Document:
     broker = {"cash": "1000000", **(paper or {})}
     limits = {"maxOrdersPerSecond": 100, **(risk or {})}
     return _resource("BrokerAccount", name, {"marketFeed": "demo", "paper": broker, "risk": limits, **spec})

@@ -128,8 +128,13 @@ def expired_key(scope: str) -> Arrange:
 LIMIT = {"order_type": OrderType.LIMIT}
 
 BY_RISK: dict[str, Case] = {
-    **{f"halted {s}": Case(Code.TRADING_HALTED, arrange=state(s, TradingState.HALTED), message=s) for s in SCOPES},
-    **{f"missing {s}": Case(Code.TRADING_HALTED, arrange=no_key(s), message="no control key") for s in SCOPES},
+    **{
+        f"halted {s}": Case(Code.TRADING_HALTED, arrange=state(s, TradingState.HALTED), message=s)
+        for s in SCOPES
+    },
+    **{
+        f"missing {s}": Case(Code.TRADING_HALTED, arrange=no_key(s), message="no control key") for s in SCOPES
+    },
     **{f"expired {s}": Case(Code.TRADING_HALTED, arrange=expired_key(s), message="expired") for s in SCOPES},
     **{f"reducing {s}": Case(Code.TRADING_REDUCING, arrange=state(s, TradingState.REDUCING)) for s in SCOPES},
     "price missing": Case(Code.PRICE_MISSING, arrange=unpriced),
@@ -173,7 +178,9 @@ BY_RISK: dict[str, Case] = {
         priced_alone,
         signal={**LIMIT, "limit": "2399"},
     ),
-    "expired contract": Case(Code.INSTRUMENT_EXPIRED, instrument(kind="FUT", expiry="2026-01-01"), priced_alone),
+    "expired contract": Case(
+        Code.INSTRUMENT_EXPIRED, instrument(kind="FUT", expiry="2026-01-01"), priced_alone
+    ),
     "unknown token": Case(Code.INSTRUMENT_UNKNOWN, signal={"instrument_token": 999}),
     "token of another symbol": Case(Code.INSTRUMENT_UNKNOWN, signal={"instrument_token": 2953217}),
     "not the strategy's instrument": Case(
@@ -334,7 +341,9 @@ async def test_a_burst_after_an_outage_is_held_to_the_rate() -> None:
         await priced_now(pipeline)
         await start_engines(pipeline)
         outcomes = [outcome_of(pipeline.about(signal)) for signal in signals]
-        assert outcomes == [(EventType.ORDER_FILLED, None)] * 2 + [(EventType.ORDER_FAILED, Code.RATE_LIMIT)] * 2
+        assert (
+            outcomes == [(EventType.ORDER_FILLED, None)] * 2 + [(EventType.ORDER_FAILED, Code.RATE_LIMIT)] * 2
+        )
         assert len(pipeline.broker().placed) == 2
 
 
@@ -367,7 +376,8 @@ async def test_an_incomplete_book_never_declares_an_order_lost() -> None:
         broker = pipeline.broker()
         broker.answers.append(Outcome(state=EntryState.UNKNOWN))
         broker.books.extend(
-            BookReading(complete=False, begun_at=START + DAY, user="paper", trading_day="2026-01-02") for _ in range(60)
+            BookReading(complete=False, begun_at=START + DAY, user="paper", trading_day="2026-01-02")
+            for _ in range(60)
         )
         signal = await pipeline.signal("alpha", RELIANCE, Side.BUY, "1")
         await pipeline.advance(50)
@@ -381,7 +391,10 @@ async def test_a_cancel_of_nothing_is_rejected() -> None:
         await priced(pipeline)
         order = await pipeline.signal("alpha", RELIANCE, Side.BUY, "1")
         request = await pipeline.cancel(order)
-        assert pipeline.about(request) == [] or outcome_of(pipeline.about(request))[0] is EventType.VALIDATED_SIGNAL
+        assert (
+            pipeline.about(request) == []
+            or outcome_of(pipeline.about(request))[0] is EventType.VALIDATED_SIGNAL
+        )
         updates = pipeline.events(EventType.ORDER_UPDATED)
         assert [update.data.code for update in updates] == [Code.ORDER_NOT_OPEN]  # type: ignore[union-attr]
         assert pipeline.broker().cancelled == []

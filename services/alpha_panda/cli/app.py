@@ -6,6 +6,7 @@ done).
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +16,7 @@ from typer import TyperException
 
 from alpha_panda import __version__
 from alpha_panda.contracts.manifests import json_schema
-from alpha_panda.errors import AlphaPandaError, UserInputError
+from alpha_panda.errors import AlphaPandaError, StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import load_settings
 
@@ -137,11 +138,20 @@ def _guarded(command: Callable[[], object]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except TyperException as error:
-        typer.echo(f"error: {error.format_message()}", err=True)
+        if error.format_message():  # without a command the help has said it all
+            typer.echo(f"error: {error.format_message()}", err=True)
         return EXIT_USAGE
     except (typer.Abort, KeyboardInterrupt):
         return 0
     except AlphaPandaError as error:
-        typer.echo(f"failed: {error}", err=True)
+        typer.echo(f"failed: {error}{_place(error)}", err=True)
         return EXIT_FAILED
     return result if isinstance(result, int) else 0
+
+
+def _place(error: AlphaPandaError) -> str:
+    """Return where a user's strategy raised, for lack of a traceback."""
+    frames = traceback.extract_tb(error.__cause__.__traceback__) if error.__cause__ is not None else []
+    if not isinstance(error, StrategyError) or not frames:
+        return ""
+    return f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})"

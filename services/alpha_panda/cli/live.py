@@ -25,12 +25,26 @@ from alpha_panda.contracts.events import (
     ValidatedSignal,
 )
 
-from .report import accounts_table
+from .report import books, counts_lines, money
 
 FRAMES_PER_SECOND: Final = 4
 EVENT_LINES: Final = 10
+POSITION_LINES: Final = 8
 NS_PER_SECOND: Final = 1_000_000_000
 
+_WORDS: Final = {
+    EventType.TRADING_SIGNAL: "signal",
+    EventType.CANCEL_REQUEST: "cancel",
+    EventType.VALIDATED_SIGNAL: "validated",
+    EventType.REJECTED_SIGNAL: "rejected",
+    EventType.ORDER_PLACED: "placed",
+    EventType.ORDER_FILLED: "filled",
+    EventType.ORDER_FAILED: "failed",
+    EventType.ORDER_CANCELLED: "cancelled",
+    EventType.ORDER_UPDATED: "updated",
+    EventType.PORTFOLIO_SNAPSHOT: "book",
+    EventType.CONTROL_CHANGED: "control",
+}
 _STYLES: Final = {
     EventType.ORDER_FILLED: "green",
     EventType.ORDER_FAILED: "red",
@@ -65,16 +79,8 @@ class LiveView:
     def render(self, run: EmbeddedRun) -> RenderableType:
         """Return the view as of now."""
         summary = summarize(run.recorder, 0.0)
-        counts = Text.assemble(
-            ("signals ", "bold"),
-            f"{summary.signals.raw:,} raw  {summary.signals.validated:,} validated  ",
-            f"{summary.signals.rejected:,} rejected   ",
-            ("orders ", "bold"),
-            f"{summary.orders.filled:,} filled  {summary.orders.submitted:,} rested  ",
-            f"{summary.orders.cancelled:,} cancelled  {summary.orders.failed:,} failed",
-            (f"   dead letters {summary.dlq:,}", "red") if summary.dlq else "",
-        )
-        return Group(self._feeds(run), counts, accounts_table(summary), *_events(run.recorder.recent))
+        parts = (self._feeds(run), counts_lines(summary), books(summary, POSITION_LINES))
+        return Group(*parts, events_table(run.recorder.recent))
 
     def _feeds(self, run: EmbeddedRun) -> RenderableType:
         rate = self._rate.of(run.recorder.counts.ticks)
@@ -117,14 +123,15 @@ class _AboveTheView(io.StringIO):
         return self._console.is_terminal
 
 
-def _events(events: Iterable[Envelope]) -> list[RenderableType]:
-    return [event_text(event) for event in list(events)[-EVENT_LINES:]]
-
-
-def event_text(event: Envelope) -> Text:
-    """Return one line on an event."""
-    line = f"{_moment(event.ts)}  {event.account:<10} {event.type:<18} {_gist(event)}"
-    return Text(line, style=_STYLES.get(event.type, ""), no_wrap=True, overflow="ellipsis")
+def events_table(events: Iterable[Envelope]) -> Table:
+    """Return the last events, the newest first: what a low terminal cuts off is the oldest."""
+    table = Table.grid(padding=(0, 1))
+    for width in (None, 10, 9, None):
+        table.add_column(overflow="fold", no_wrap=width is None and not table.columns, max_width=width)
+    for event in list(events)[: -EVENT_LINES - 1 : -1]:
+        words = (_moment(event.ts)[11:], event.account, _WORDS[event.type], _gist(event))
+        table.add_row(*map(Text, words), style=_STYLES.get(event.type, ""))
+    return table
 
 
 def _gist(event: Envelope) -> str:
@@ -144,7 +151,7 @@ def _gist(event: Envelope) -> str:
             f"{data.strategy_id}: {data.side} {data.filled_quantity}/{data.quantity} {data.symbol}{at}{why}"
         )
     if isinstance(data, PortfolioSnapshot):
-        return f"equity {data.equity}, cash {data.cash}"
+        return f"equity {money(data.equity)}, cash {money(data.cash)}"
     return f"{data.scope}: {data.action} {data.state} {data.reason}"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -36,17 +36,17 @@ class RunRequest:
 
 def run_command(request: RunRequest, settings: Settings) -> None:
     """Run to the end and print the summary; UserInputError before anything has started."""
-    configure_logging(_quieter(settings))
+    configure_logging(_quieter(settings), tracebacks=_wants_tracebacks(settings))
     resources = load(request.paths)
     check(resources, settings)
     options = RunOptions(request.duration, request.max_ticks, request.seed)
     with ExitStack() as stack:
-        events = None if request.events is None else stack.enter_context(_opened(request.events))
+        events = None if request.events is None else _opened(request.events, stack)
         console = Console()
         live = request.output == "live" or (request.output is None and console.is_terminal)
         view = stack.enter_context(LiveView(console)) if live else None
         if view is not None:
-            configure_logging(_quieter(settings), view.log_stream)
+            configure_logging(_quieter(settings), view.log_stream, tracebacks=_wants_tracebacks(settings))
 
         async def beside(run: EmbeddedRun) -> None:
             _stop_on_signals(run)
@@ -64,11 +64,24 @@ def _quieter(settings: Settings) -> Settings:
     return settings.model_copy(update={"log_level": "WARNING"})
 
 
-def _opened(path: Path) -> BinaryIO:
+def _wants_tracebacks(settings: Settings) -> bool:
+    """Whether the user has asked for more than a message: at the end there is one that says what went wrong."""
+    return settings.log_level == "DEBUG"
+
+
+def _opened(path: Path, stack: ExitStack) -> BinaryIO:
     try:
-        return path.open("wb")
+        file = path.open("wb")
     except OSError as error:
         raise UserInputError(f"--events {path}: can't be written: {error.strerror}") from error
+    stack.callback(_close, file)
+    return file
+
+
+def _close(file: BinaryIO) -> None:
+    """Close; the run has told what could not be written, here it would only hide that."""
+    with suppress(OSError):
+        file.close()
 
 
 def _stop_on_signals(run: EmbeddedRun) -> None:

@@ -12,6 +12,7 @@ from alpha_panda.adapters.clock import RealClock
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.loop import IdleAwareEventLoop
 from alpha_panda.contracts.manifests import ResourceSet, check_embedded
+from alpha_panda.errors import DependencyUnavailableError, ManifestError
 from alpha_panda.ports import Clock
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
@@ -21,7 +22,7 @@ from alpha_panda.runtime.supervisor import Supervisor
 
 from .ports import memory_ports
 from .recorder import Recorder
-from .sources import check_source, first_ts
+from .sources import first_ts, source_faults
 from .summary import RunSummary, summarize
 
 log = structlog.get_logger()
@@ -64,10 +65,20 @@ def needs_virtual_time(resources: ResourceSet) -> bool:
 
 
 def check(resources: ResourceSet, settings: Settings) -> None:
-    """Refuse what can't be run, before anything starts: ManifestError, SourceError."""
+    """Refuse what can't be run, before anything starts.
+
+    Raises:
+        ManifestError: with all faults found, files of prices that can't be read among them.
+
+    """
     check_embedded(resources)
-    for feed in resources.feeds.values():
-        check_source(feed, resources, settings, RealClock())
+    faults = [
+        fault
+        for feed in resources.feeds.values()
+        for fault in source_faults(feed, resources, settings, RealClock())
+    ]
+    if faults:
+        raise ManifestError(faults)
 
 
 def make_clock(resources: ResourceSet, settings: Settings) -> Clock:
@@ -116,7 +127,8 @@ class EmbeddedRun:
         self.resources = resources
         self.settings = settings
         self.options = options
-        self.recorder = Recorder(events_file)
+        self._stop = asyncio.Event()
+        self.recorder = Recorder(events_file, on_write_error=self._stop.set)
         self.clock = make_clock(resources, settings) if clock is None else clock
         self._wire = wire
         self.bus, self.ports = memory_ports(
@@ -129,7 +141,6 @@ class EmbeddedRun:
         )
         self.supervisor = Supervisor(self.clock, settings)
         self.members = members(resources)
-        self._stop = asyncio.Event()
         self._open_feeds = set(resources.feeds)
         self._add_members()
 
@@ -161,7 +172,8 @@ class EmbeddedRun:
         """Run until the sources end, the duration or the tick budget is spent, or `request_stop`; then drain.
 
         Raises:
-            AlphaPandaError: what a service was given up with, after the others have stopped.
+            AlphaPandaError: what a service was given up with, or is down with at the end, after the others have
+                stopped; or the events file could not be written.
 
         """
         begun = asyncio.get_running_loop().time()
@@ -185,11 +197,20 @@ class EmbeddedRun:
         finally:
             await _cancel(renewing, supervising)
             unobserve()
+        for error in self.supervisor.down.values():
+            raise error
+        self._close_events()
         return summarize(self.recorder, asyncio.get_running_loop().time() - begun)
 
     def request_stop(self) -> None:
         """End the run: drain and sum up."""
         self._stop.set()
+
+    def _close_events(self) -> None:
+        self.recorder.flush()
+        error = self.recorder.write_error
+        if error is not None:
+            raise DependencyUnavailableError("events file", error.strerror or str(error)) from error
 
     def _source_ended(self, feed: str) -> None:
         self._open_feeds.discard(feed)
@@ -211,10 +232,8 @@ class EmbeddedRun:
 
     async def _drain(self) -> None:
         """Stop the feeds, let everything in flight come to its end, then stop the rest, the book-keeper last."""
-        services = self.supervisor.services
         for name in [member.name for member in self.members if member.definition.name == FEED]:
-            if name in services:  # not when the end came before its turn to start
-                await services[name].stop()
+            await self.supervisor.hold(name)  # also when the end came before its turn to start
         await self._quiet()
         order = sorted(
             self.members,

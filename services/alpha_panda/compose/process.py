@@ -33,11 +33,12 @@ def run_service(name: str, resources: ResourceSet, resource: str, settings: Sett
         log.warning("in-process transports: no other process sees what this one does", service_name=name)
         instance = f"{socket.gethostname()}-{os.getpid()}"
         service = definition.build(ServiceContext(settings, ports, resources, served, instance))
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(service.run())
-            stopping = tasks.create_task(_on_signal(service.stop))
-            await running
+        stopping = asyncio.create_task(_on_signal(service.stop))
+        try:
+            await service.run()
+        finally:
             stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
 
     asyncio.run(main())
 

@@ -51,15 +51,23 @@ _BY_TYPE: Final = {
 
 
 class Recorder:
-    """An observer of the bus (`MemoryBus.observe`)."""
+    """An observer of the bus (`MemoryBus.observe`).
 
-    def __init__(self, events_file: BinaryIO | None = None) -> None:
+    A file that can't be written is no fault of whoever sent the record: it is kept in `write_error`, told once to
+    `on_write_error`, and nothing more is written.
+    """
+
+    def __init__(
+        self, events_file: BinaryIO | None = None, on_write_error: Callable[[], None] | None = None
+    ) -> None:
         self.counts = Counts()
         self.records = 0
         self.portfolios: dict[str, PortfolioSnapshot] = {}
         self.recent: deque[Envelope] = deque(maxlen=_KEPT_EVENTS)
         self.last_tick_ts: dict[str, int] = {}
+        self.write_error: OSError | None = None
         self._file = events_file
+        self._on_write_error = on_write_error
 
     def __call__(self, record: Record) -> None:
         """Take note of a record."""
@@ -97,8 +105,22 @@ class Recorder:
             self.counts.filled.add(identity)
 
     def _write(self, record: Record, line: Callable[[Record], bytes]) -> None:
+        file = self._file
+        if file is not None:
+            self._guarded(lambda: file.write(line(record) + b"\n"))
+
+    def flush(self) -> None:
+        """Write what is buffered."""
         if self._file is not None:
-            self._file.write(line(record) + b"\n")
+            self._guarded(self._file.flush)
+
+    def _guarded(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self._file, self.write_error = None, error
+            if self._on_write_error is not None:
+                self._on_write_error()
 
 
 def _place(record: Record) -> dict[str, str | int]:

@@ -1,6 +1,6 @@
 """Market sources by the manifests' words."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import MarketFeed
 from alpha_panda.contracts.resources import ReplaySource as ReplaySpec
 from alpha_panda.contracts.resources import SimulatedSource as SimulatedSpec
+from alpha_panda.errors import ManifestFault, SourceError
 from alpha_panda.ports import Clock, MarketSource, SourceBatch
 from alpha_panda.runtime.settings import Settings
 
@@ -38,10 +39,16 @@ def first_ts(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock
     return source.inspect(tuple(feed.instruments)).first_ts
 
 
-def check_source(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> None:
-    """Raise SourceError if the feed's files can't be read: before anything starts."""
-    if feed.spec.source.replay is not None:
+def source_faults(
+    feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock
+) -> Iterator[ManifestFault]:
+    """Yield what is wrong with the feed's file, as a fault of the manifest that names it."""
+    if feed.spec.source.replay is None:
+        return
+    try:
         first_ts(feed, resources, settings, clock)
+    except SourceError as error:
+        yield resources.fault(feed, ("spec", "source", "replay", "path"), str(error))
 
 
 def _replay(spec: ReplaySpec, base: Path, settings: Settings, clock: Clock) -> ReplaySource:
@@ -71,6 +78,8 @@ def _simulated(spec: SimulatedSpec, settings: Settings, clock: Clock, seed: int 
         ticks_per_second=spec.ticks_per_second,
         volatility=spec.volatility,
         drift=spec.drift,
+        correlation=spec.correlation,
+        time_scale=spec.time_scale,
         speed=spec.speed,
         batch_max_ticks=settings.feed_batch_max_ticks,
         batch_max_delay_ns=settings.feed_batch_max_delay_ms * MS_NS,

@@ -74,6 +74,6 @@ class KeyMap:
         """Fenced lease of a singleton."""
         return f"{self.prefix}lease:{name}"
 
-    def status(self, service: str, resource: str) -> str:
-        """What a service reports of itself; expires."""
-        return f"{self.prefix}status:{service}:{resource}"
+    def status(self, service: str, resource: str, instance: str) -> str:
+        """What one replica of a service reports of itself; expires."""
+        return f"{self.prefix}status:{service}:{resource}:{instance}"

@@ -128,7 +128,8 @@ class RiskClaim(msgspec.Struct, frozen=True, kw_only=True):
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order in the journal. `revision` counts its changes; `send_by` (UTC ns) ends GO's permission.
 
-    `amount` is the exact money traded, before fees (None: average price times quantity). `created_at` and `updated_at` are the store's times of the first and the last change.
+    `amount` is the exact money traded, before fees (None: average price times quantity). `created_at` and
+    `updated_at` are the store's times of the first and the last change.
     """
 
     signal: Signal
@@ -294,10 +295,14 @@ class BookReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `get_status` answers, the same for every service. Times in UTC ns."""
+    """What `get_status` answers, the same for every service. Times in UTC ns.
+
+    `instance` names the replica: several engines serve one account, and each reports for itself.
+    """
 
     service: str
     resource: str
+    instance: str
     state: str
     processed: int
     errors: int

@@ -2,8 +2,8 @@
 
 Python's default context rounds each result to 28 digits without a word. Money is added, subtracted and multiplied
 under `EXACT`, which raises `decimal.Inexact` rather than round. `bounded` numbers have at most 31 digits before
-and 40 after the point: a product of two has at most 142 digits, a sum of 10^50 of such products still fits into
-the 200 digits of the contexts, so nothing that came in through `bounded` can raise.
+and 40 after the point: a product of two (`bounded_amount`) has at most 142 digits, a sum of 10^50 of such products
+still fits into the 200 digits of the contexts, so no sum or product of what came in so can raise.
 """
 
 from contextlib import AbstractContextManager
@@ -51,7 +51,7 @@ def bounded_amount(number: Decimal) -> bool:
     return _within(number, 2)
 
 
-def traded_amount(quantity: Decimal, price: Decimal | None, amount: Decimal | None) -> Decimal:
+def amount_of(quantity: Decimal, price: Decimal | None, amount: Decimal | None) -> Decimal:
     """Return the money that a filled quantity cost or brought: the exact amount if told, else price times quantity."""
     if not quantity:
         return Decimal(0)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from msgspec.structs import replace
+
 from alpha_panda.contracts.enums import OrderStatus
 from alpha_panda.contracts.events import ZERO, OrderUpdate
 from alpha_panda.contracts.stored import OrderFold, order_id_of
-from alpha_panda.domain.exact import bounded, bounded_amount, exact, tidy, traded_amount
+from alpha_panda.domain.exact import amount_of, bounded, bounded_amount, exact, tidy
 from alpha_panda.errors import RecordError
 
 _REFUSED: Final = (OrderStatus.FAILED, OrderStatus.LOST)
@@ -67,6 +69,20 @@ def fold_order(fold: OrderFold, update: OrderUpdate, *, rejected: bool = False) 
         )
 
 
+def merge_folds(one: OrderFold, other: OrderFold) -> OrderFold:
+    """Return what two readers of an order's events, each of whom may lack some, know of it together."""
+    return replace(
+        max(one, other, key=_value),
+        rank=max(one.rank, other.rank),
+        statuses=tuple(sorted(dict.fromkeys((*one.statuses, *other.statuses)))),
+    )
+
+
+def traded_amount(update: OrderUpdate) -> Decimal:
+    """Return the money that the event's filled quantity cost or brought, before fees."""
+    return amount_of(update.filled_quantity, update.price, update.amount)
+
+
 def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
     """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost."""
     reached = any(status in _SEEN_BY_BROKER for status in fold.statuses)
@@ -76,9 +92,8 @@ def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
 
 def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
     revision = update.revision if update.correction else _NO_CORRECTION
-    known = (fold.correction_revision, fold.filled_quantity, fold.fees, fold.amount, fold.average_price)
-    amount = traded_amount(update.filled_quantity, update.price, update.amount)
-    told = (revision, update.filled_quantity, update.fees, amount, _price(update))
+    known = _value(fold)
+    told = (revision, update.filled_quantity, update.fees, traded_amount(update), _price(update))
     correction, filled, fees, traded, price = max(known, told)
     return OrderFold(
         filled_quantity=tidy(filled),
@@ -89,6 +104,10 @@ def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
         statuses=_seen(fold.statuses, update),
         correction_revision=correction,
     )
+
+
+def _value(fold: OrderFold) -> tuple[int, Decimal, Decimal, Decimal, Decimal]:
+    return fold.correction_revision, fold.filled_quantity, fold.fees, fold.amount, fold.average_price
 
 
 def _price(update: OrderUpdate) -> Decimal:

@@ -33,7 +33,7 @@ from alpha_panda.contracts.enums import EntryState, OrderType, Side, Validity
 from alpha_panda.contracts.events import ZERO, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.stored import JournalEntry, Outcome, PriceRange
-from alpha_panda.domain.exact import bounded, traded_amount, wide
+from alpha_panda.domain.exact import amount_of, bounded, wide
 
 FEE_STEP: Final = Decimal("0.0001")
 """Fees are multiples of this."""
@@ -219,7 +219,7 @@ def _fill(
     quantity = _part(signal, before.filled_quantity, instrument, terms)
     filled = before.filled_quantity + quantity
     with wide():
-        so_far = traded_amount(before.filled_quantity, before.average_price, before.amount)
+        so_far = amount_of(before.filled_quantity, before.average_price, before.amount)
         amount = so_far + price * quantity
         fees = (amount * terms.commission_bps / _BPS).quantize(FEE_STEP, ROUND_HALF_UP)
     return msgspec.structs.replace(

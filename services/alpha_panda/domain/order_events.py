@@ -11,6 +11,9 @@ from alpha_panda.contracts.stored import JournalEntry
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.domain.ids import event_id
 
+EXTERNAL: Final = "external"
+"""Strategy of an order that no signal of ours is known for, and the prefix of its id in the journal."""
+
 _TYPES: Final = {
     EntryState.PLACED: EventType.ORDER_PLACED,
     EntryState.PARTIALLY_FILLED: EventType.ORDER_FILLED,
@@ -64,6 +67,7 @@ def order_update(entry: JournalEntry) -> OrderUpdate:
         signal_class=entry.signal_class,
         revision=entry.revision,
         correction=entry.late,
+        external=signal.signal_id.startswith(f"{EXTERNAL}:"),
         broker_order_id=entry.broker_order_id,
         quote_price=entry.quote_price,
         quote_ts=entry.quote_ts,

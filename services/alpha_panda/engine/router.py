@@ -1,6 +1,6 @@
 """Chooses what executes a validated signal: the account's trader, to place or to cancel."""
 
-from alpha_panda.contracts.events import CancelRequest, Envelope, ValidatedSignal
+from alpha_panda.contracts.events import Envelope, ValidatedSignal
 from alpha_panda.contracts.stored import JournalEntry, Outcome, PriceReading
 from alpha_panda.errors import UndecodableRecordError
 from alpha_panda.ports import Trader, TraderFactory
@@ -33,8 +33,3 @@ def validated(event: Envelope) -> ValidatedSignal:
     if not isinstance(event.data, ValidatedSignal):
         raise UndecodableRecordError(f"event {event.id} on signals.validated is a {event.type}")
     return event.data
-
-
-def is_cancel(decision: ValidatedSignal) -> bool:
-    """Whether the decision allows a cancellation rather than an order."""
-    return isinstance(decision.original_signal, CancelRequest)

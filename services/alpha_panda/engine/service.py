@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, EventType
-from alpha_panda.contracts.events import VERSION, CancelRequest, Envelope, Signal, ValidatedSignal
+from alpha_panda.contracts.events import VERSION, ZERO, CancelRequest, Envelope, Signal, ValidatedSignal
 from alpha_panda.contracts.scopes import scopes_of
 from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, PriceReading
 from alpha_panda.contracts.topics import TopicMap
@@ -28,12 +28,13 @@ from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 
 from .presend import PreSend
-from .router import ExecutionRouter, is_cancel, validated
+from .router import ExecutionRouter, validated
 
 log = structlog.get_logger()
 
 SECOND_NS = 1_000_000_000
 SOURCE = "engine"
+UNANSWERED = "the permission to send was asked for and no answer came"
 
 
 class Engine:
@@ -60,10 +61,11 @@ class Engine:
         for record in records:
             event = event_of(record)
             decision = validated(event)
-            if is_cancel(decision):
-                await self._cancel(event, decision)
+            original = decision.original_signal
+            if isinstance(original, CancelRequest):
+                await self._cancel(event, original)
             else:
-                await self._execute(event, decision)
+                await self._execute(event, decision, original)
             self.service.record_processed(1, event.ts)
 
     async def dead_letter(self, record: Record, code: Code, message: str) -> None:
@@ -73,9 +75,14 @@ class Engine:
             decision = validated(event)
         except RecordError:
             return  # nothing in it names a signal: the DLQ record is all there is to tell
-        if isinstance(decision.original_signal, Signal):
-            request = self._request(event, decision, None)
+        original = decision.original_signal
+        if isinstance(original, Signal):
+            request = self._request(event, decision, original, None)
             await self._tell_refusal(await self._journal.refuse(request, code, message))
+            return
+        entry = await self._journal.get(original.order_signal_id)
+        if entry is not None:
+            await self._send(self._cannot_cancel(event, original, entry, code, message))
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status: orders by the state they came to."""
@@ -83,11 +90,9 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------- orders
 
-    async def _execute(self, event: Envelope, decision: ValidatedSignal) -> None:
-        signal = decision.original_signal
-        assert isinstance(signal, Signal)
+    async def _execute(self, event: Envelope, decision: ValidatedSignal, signal: Signal) -> None:
         reading = await self._ports.prices.read(self._feed, signal.instrument_token)
-        request = self._request(event, decision, reading)
+        request = self._request(event, decision, signal, reading)
         fault = self._presend.fault(signal, decision, reading, self._clock.now())
         if fault is not None and fault.code is not None:
             await self._tell_refusal(await self._journal.refuse(request, fault.code, fault.message))
@@ -99,7 +104,10 @@ class Engine:
             verdict = await self._journal.begin(request)
         except UnknownOutcomeError:
             log.warning("begin_unanswered", signal_id=signal.signal_id, correlation_id=event.correlation_id)
-            return  # counts as DUP: if it was written, the order-tracker resolves it
+            await self._tell_refusal(
+                await self._journal.refuse(request, Code.DEPENDENCY_UNAVAILABLE, UNANSWERED)
+            )
+            return  # counts as DUP: if it was written it stands, and is the order-tracker's to resolve
         if not verdict.go:
             await self._tell_refusal(verdict)
             return
@@ -112,10 +120,8 @@ class Engine:
         await self._tell(entry)
 
     def _request(
-        self, event: Envelope, decision: ValidatedSignal, reading: PriceReading | None
+        self, event: Envelope, decision: ValidatedSignal, signal: Signal, reading: PriceReading | None
     ) -> BeginRequest:
-        signal = decision.original_signal
-        assert isinstance(signal, Signal)
         quote = reading.quote if reading is not None else None
         return BeginRequest(
             signal=signal,
@@ -151,34 +157,38 @@ class Engine:
 
     # ---------------------------------------------------------------------------------------- cancelling
 
-    async def _cancel(self, event: Envelope, decision: ValidatedSignal) -> None:
+    async def _cancel(self, event: Envelope, request: CancelRequest) -> None:
         """Cancel a resting order. Never gated by trading state, price or rate."""
-        request = decision.original_signal
-        assert isinstance(request, CancelRequest)
         entry = await self._journal.get(request.order_signal_id)
-        if entry is None:
-            log.info("cancel_of_an_unknown_order", signal_id=request.order_signal_id)
-            return
+        if entry is None:  # risk knows the order, so the journal has lost it: set the request aside
+            raise RecordError(
+                f"the order to cancel, of signal {request.order_signal_id}, is not in the journal"
+            )
         if not entry.state.resting:
             code = Code.IN_DOUBT if entry.state.in_doubt else Code.ORDER_NOT_OPEN
-            await self._send(self._cannot_cancel(event, entry, code))
+            message = f"order {entry.tag} is {entry.state}: it can't be cancelled"
+            await self._send(self._cannot_cancel(event, request, entry, code, message))
             return
         outcome = await self._router.cancel(self._account, entry)
         changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
         if changed is None:  # it moved on meanwhile, to its end at the last
-            await self._cancel(event, decision)
+            await self._cancel(event, request)
             return
         await self._tell(changed)
 
-    def _cannot_cancel(self, event: Envelope, entry: JournalEntry, code: Code) -> Envelope:
-        """ORDER_UPDATED that changes nothing but says why the order was not cancelled."""
-        message = f"order {entry.tag} is {entry.state}: it can't be cancelled"
-        update = order_update(entry) if not entry.state.in_doubt else None
-        if update is None:
-            update = order_update(replace(entry, state=EntryState.PLACED))
-            update = replace(update, rank=0)
+    def _cannot_cancel(
+        self, event: Envelope, request: CancelRequest, entry: JournalEntry, code: Code, message: str
+    ) -> Envelope:
+        """Return ORDER_UPDATED that changes nothing but says why the order was not cancelled.
+
+        Of an order that has not ended it says so under the request's id: nothing may be told of an order in doubt,
+        or who folds or rebuilds would take it for one that the broker has.
+        """
+        if not entry.state.terminal:
+            signal = replace(entry.signal, signal_id=request.signal_id)
+            entry = replace(entry, signal=signal, state=EntryState.FAILED, filled_quantity=ZERO, fees=ZERO)
         return Envelope(
-            id=event_id(event.correlation_id, EventType.ORDER_UPDATED, 0),
+            id=event_id(request.signal_id, EventType.ORDER_UPDATED, 0),
             type=EventType.ORDER_UPDATED,
             version=VERSION,
             ts=event.ts,
@@ -187,7 +197,7 @@ class Engine:
             key=event.key,
             correlation_id=event.correlation_id,
             causation_id=event.id,
-            data=replace(update, code=code, message=message, correction=False),
+            data=replace(order_update(entry), code=code, message=message, correction=False),
         )
 
 

@@ -37,10 +37,7 @@ class FeedCacher:
             await self._write(epoch, [batch for batch in batches if batch.feed_epoch == epoch], watched)
 
     async def _write(self, epoch: int, batches: Sequence[TickBatch], watched: frozenset[int]) -> None:
-        last: dict[int, Tick] = {}
-        for batch in batches:
-            for tick in batch.ticks:
-                last[tick.token] = tick
+        last = _newest(batches)
         mode, heartbeat = batches[-1].mode, max(batch.ts for batch in batches)
         quotes = {
             token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq)
@@ -56,6 +53,17 @@ class FeedCacher:
         if watched and not watched.isdisjoint(last):
             await self._prices.publish_ranges(self._feed, _ranges(batches, watched))
         self.service.record_processed(sum(len(batch.ticks) for batch in batches), heartbeat)
+
+
+def _newest(batches: Sequence[TickBatch]) -> dict[int, Tick]:
+    """Return the newest tick of each token; a record that is in the topic twice brings older ones after newer."""
+    newest: dict[int, Tick] = {}
+    for batch in batches:
+        for token, tick in {tick.token: tick for tick in batch.ticks}.items():
+            known = newest.get(token)
+            if known is None or tick.seq > known.seq:
+                newest[token] = tick
+    return newest
 
 
 def _ranges(batches: Sequence[TickBatch], watched: frozenset[int]) -> list[PriceRange]:

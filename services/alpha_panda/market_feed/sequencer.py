@@ -41,7 +41,8 @@ class Sequencer:
 
 def _trades_only(batch: SourceBatch) -> bool:
     """Whether the batch has no quote, bar or source time: the common case, and worth a shorter loop."""
-    return batch.bids is None and batch.asks is None and batch.opens is None and batch.source_ts is None
+    rest = (batch.bids, batch.asks, batch.opens, batch.highs, batch.lows, batch.source_ts)
+    return all(column is None for column in rest)
 
 
 def _column(column: Sequence[Any] | None, default: float | None) -> Iterable[Any]:

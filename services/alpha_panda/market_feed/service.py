@@ -61,8 +61,8 @@ class MarketFeedService:
         if self._clock.virtual or proven is None or (self._told_at is not None and proven < self._told_at):
             return
         records = [self._record(partition, [], proven) for partition in range(self.topic.partitions)]
-        self._told_at = proven + 1
         await self.service.producer.send(records)
+        self._told_at = max(proven + 1, self._told_at or 0)
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""

@@ -1,4 +1,4 @@
-"""Resolves orders in doubt by reading the broker's book: found, or LOST after enough complete reads.
+"""Resolves orders in doubt by the broker's book: found, or LOST after enough complete reads.
 
 A reading counts against an order only if it began after the order's permission to send had ended plus D, was
 complete, and all counted readings are of the same user and trading day (DESIGN section 4, "LOST").
@@ -10,43 +10,38 @@ from dataclasses import dataclass
 import structlog
 
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, OrderStatus, TradingState
-from alpha_panda.contracts.scopes import account_scope
-from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Latch, Outcome
-from alpha_panda.ports import OrderJournal, Trader
+from alpha_panda.contracts.enums import EntryState, OrderStatus
+from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Outcome
+from alpha_panda.ports import OrderJournal
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class _Misses:
-    """Complete readings in a row that did not show an order."""
+    """Complete readings in a row that did not show an order; all of the same user, day and permission to send."""
 
     count: int
     user: str
     trading_day: str
+    send_by: int
 
 
 class Resolver:
-    """Reads the book while something is in doubt; every change is one script fenced by the lease."""
+    """Judges readings of the book; every change is one script fenced by the lease."""
 
-    def __init__(
-        self, account: str, journal: OrderJournal, trader: Trader, lost_after: int, reads_for_lost: int
-    ) -> None:
+    def __init__(self, account: str, journal: OrderJournal, lost_after: int, reads_for_lost: int) -> None:
         self._account = account
         self._journal = journal
-        self._trader = trader
         self._lost_after = lost_after
         self._reads_for_lost = reads_for_lost
         self._misses: dict[str, _Misses] = {}
 
-    async def resolve(self, lease_epoch: int) -> list[JournalEntry]:
-        """Read the book once if anything is in doubt; return the entries that came to an outcome."""
-        doubtful = await self._journal.in_doubt()
+    async def resolve(
+        self, lease_epoch: int, doubtful: Sequence[JournalEntry], reading: BookReading
+    ) -> list[JournalEntry]:
+        """Return the entries that came to an outcome. `doubtful` are those from before the reading began."""
         self._misses = {entry.signal_id: m for entry in doubtful if (m := self._misses.get(entry.signal_id))}
-        if not doubtful:
-            return []
-        reading = await self._trader.order_book()
         resolved = [await self._resolve_one(lease_epoch, entry, reading) for entry in doubtful]
         return [entry for entry in resolved if entry is not None]
 
@@ -56,12 +51,17 @@ class Resolver:
         row = matching_row(entry, reading.rows)
         if row is not None:
             return await self._journal.resolve(lease_epoch, entry.signal_id, outcome_of_row(row))
-        if not self._counts(entry, reading):
+        if reading.begun_at < entry.send_by + self._lost_after:
             return None
-        misses = self._count_miss(entry, reading)
-        if misses < self._reads_for_lost:
-            return None
-        message = f"not in the broker's book at {misses} complete reads after its deadline"
+        if reading.complete and self._count_miss(entry, reading) >= self._reads_for_lost:
+            return await self._lose(lease_epoch, entry)
+        if entry.state is EntryState.SENDING:  # overdue: whoever was to settle it is gone
+            overdue = Outcome(state=EntryState.UNKNOWN, message="not settled before its deadline")
+            await self._journal.resolve(lease_epoch, entry.signal_id, overdue)
+        return None
+
+    async def _lose(self, lease_epoch: int, entry: JournalEntry) -> JournalEntry | None:
+        message = f"not in the broker's book at {self._reads_for_lost} complete reads after its deadline"
         log.warning(
             "order_lost",
             account=self._account,
@@ -71,39 +71,14 @@ class Resolver:
         outcome = Outcome(state=EntryState.LOST, code=Code.ORDER_LOST, message=message)
         return await self._journal.resolve(lease_epoch, entry.signal_id, outcome)
 
-    def _counts(self, entry: JournalEntry, reading: BookReading) -> bool:
-        return reading.complete and reading.begun_at >= entry.send_by + self._lost_after
-
     def _count_miss(self, entry: JournalEntry, reading: BookReading) -> int:
+        first = _Misses(1, reading.user, reading.trading_day, entry.send_by)
         before = self._misses.get(entry.signal_id)
-        same = before is not None and (before.user, before.trading_day) == (reading.user, reading.trading_day)
-        count = before.count + 1 if before is not None and same else 1
-        self._misses[entry.signal_id] = _Misses(count, reading.user, reading.trading_day)
+        count = 1
+        if before is not None and _Misses(1, before.user, before.trading_day, before.send_by) == first:
+            count = before.count + 1
+        self._misses[entry.signal_id] = _Misses(count, reading.user, reading.trading_day, entry.send_by)
         return count
-
-    async def correct_late(self, lease_epoch: int, reading: BookReading, now: int) -> list[JournalEntry]:
-        """Correct LOST and FAILED entries that the book shows after all; each latches the account."""
-        corrected = []
-        for row in reading.rows:
-            entry = await self._journal.find_tag(row.tag)
-            if entry is None or matching_row(entry, (row,)) is None:
-                continue
-            if entry.state in (EntryState.LOST, EntryState.FAILED) and not entry.late:
-                latch = self._late_latch(entry, now)
-                corrected.append(
-                    await self._journal.correct(lease_epoch, entry.signal_id, outcome_of_row(row), latch)
-                )
-        return [entry for entry in corrected if entry is not None]
-
-    def _late_latch(self, entry: JournalEntry, now: int) -> Latch:
-        return Latch(
-            latch_id=f"late-{entry.tag}",
-            scope=account_scope(self._account),
-            state=TradingState.HALTED,
-            reason=f"order {entry.tag} was {entry.state} but the broker has it",
-            set_by="order-tracker",
-            set_at=now,
-        )
 
 
 def matching_row(entry: JournalEntry, rows: Sequence[BrokerRow]) -> BrokerRow | None:

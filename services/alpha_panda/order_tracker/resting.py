@@ -21,7 +21,7 @@ class RestingOrders:
     or a redelivered range can't fill twice.
     """
 
-    def __init__(  # noqa: PLR0913 - what a paper venue consists of
+    def __init__(  # noqa: PLR0913, PLR0917 - what a paper venue consists of
         self,
         feed: str,
         watcher: str,
@@ -43,11 +43,18 @@ class RestingOrders:
         self._prices = prices
         self._announcer = announcer
         self._cursors: dict[int, int] = {}
+        self._moved: dict[str, int] = {}
         self._changed = asyncio.Event()
+        self._refreshing = asyncio.Lock()
 
     async def refresh(self, producer: Producer) -> None:
         """Watch the tokens that have resting orders now; a newly watched one is matched with its last quote."""
+        async with self._refreshing:  # an older look must not undo what a newer one has seen
+            await self._refresh(producer)
+
+    async def _refresh(self, producer: Producer) -> None:
         resting = await self._journal.resting()
+        self._moved = {entry.signal_id: ts for entry in resting if (ts := self._moved.get(entry.signal_id))}
         tokens = dict.fromkeys(entry.signal.instrument_token for entry in resting)
         if tokens.keys() == self._cursors.keys():
             return
@@ -94,11 +101,25 @@ class RestingOrders:
                     await self._match_one(producer, entry, price_range)
 
     async def _match_one(self, producer: Producer, entry: JournalEntry, price_range: PriceRange) -> None:
-        instrument = self._instruments.token(price_range.token)
-        seen = _since(entry, price_range)
+        instrument = self._instruments.by_token.get(price_range.token)
+        if instrument is None or self._is_over(entry, price_range.ts):
+            return
+        seen = _since(self._rests_since(entry), price_range)
         outcome = None if seen is None else matching.match_resting(entry, instrument, seen, self._terms)
-        if outcome is not None:
-            await self.apply(producer, entry, outcome)
+        if outcome is not None and await self.apply(producer, entry, outcome):
+            self._moved[entry.signal_id] = price_range.ts
+
+    def _rests_since(self, entry: JournalEntry) -> int:
+        """Return the time of the last range that moved the order, or of its creation (UTC ns).
+
+        Who moved it before a restart is gone: then prices up to that change count no more, for the ranges that
+        are read again must not fill a second part, or a limit that was not yet triggered.
+        """
+        untouched = not entry.triggered and not entry.filled_quantity
+        return self._moved.get(entry.signal_id, entry.created_at if untouched else entry.updated_at)
+
+    def _is_over(self, entry: JournalEntry, ts: int) -> bool:
+        return entry.signal.validity is Validity.DAY and self._rules.day_order_over(entry.created_at, ts)
 
     async def apply(self, producer: Producer, entry: JournalEntry, outcome: Outcome) -> bool:
         """Change the entry if nobody else did meanwhile, and tell it; say whether."""
@@ -111,18 +132,18 @@ class RestingOrders:
         """End DAY orders whose session is over."""
         now = self._clock.now()
         for entry in await self._journal.resting():
-            if entry.signal.validity is Validity.DAY and self._rules.day_order_over(entry.created_at, now):
+            if self._is_over(entry, now):
                 await self.apply(producer, entry, matching.expire(entry))
 
 
-def _since(entry: JournalEntry, price_range: PriceRange) -> PriceRange | None:
-    """Return what of the range happened after the order was sent.
+def _since(start: int, price_range: PriceRange) -> PriceRange | None:
+    """Return what of the range happened after `start` (UTC ns): when the order was sent or last moved.
 
-    A range that began before is worth its last price alone: its extremes may be from before the order rested.
+    A range that began before is worth its last price alone: its extremes may be from before.
     """
-    if price_range.ts <= entry.created_at:
+    if price_range.ts <= start:
         return None
-    if price_range.first_ts > entry.created_at:
+    if price_range.first_ts > start:
         return price_range
     return PriceRange(
         cursor=price_range.cursor,

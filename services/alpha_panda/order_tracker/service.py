@@ -6,8 +6,9 @@ import structlog
 from msgspec.structs import replace
 
 from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import JournalEntry
+from alpha_panda.contracts.stored import BookReading, JournalEntry
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.errors import FencedError
 from alpha_panda.ports import Producer, Record, Subscription
@@ -18,9 +19,10 @@ from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
 from .announcer import Announcer
-from .epochs import EpochKeeper
+from .epochs import EpochKeeper, EpochTerms
 from .resolver import Resolver
 from .resting import RestingOrders
+from .strays import Strays
 from .sweeper import to_cancel
 
 log = structlog.get_logger()
@@ -40,29 +42,25 @@ class OrderTracker:
         self.topics = TopicMap(context.resource, settings.topic_prefix)
         self._journal = ports.journal(context.resource)
         self._trader = ports.traders.trader(context.resource)
-        lost_after = 0 if account.spec.paper is not None else int(settings.lost_after_seconds * SECOND_NS)
-        send_within = int(settings.send_within_seconds * SECOND_NS)
+        self._live = account.spec.paper is None
+        terms = EpochTerms(
+            send_within=int(settings.send_within_seconds * SECOND_NS),
+            lost_after=int(settings.lost_after_seconds * SECOND_NS) if self._live else 0,
+            fetch_max_records=settings.fetch_max_records,
+            live=self._live,
+        )
         self._announcer = Announcer(context.resource, self.topics, self._journal)
         self._resolver = Resolver(
-            context.resource, self._journal, self._trader, lost_after, settings.book_reads_for_lost
+            context.resource, self._journal, terms.lost_after, settings.book_reads_for_lost
         )
-        self._epochs = EpochKeeper(
-            context.resource,
-            self.topics,
-            ports.bus,
-            self._journal,
-            self._trader,
-            ports.clock,
-            send_within,
-            lost_after,
-            settings.fetch_max_records,
-        )
+        self._strays = Strays(self.topics, self._journal, ports.clock, feed.instruments)
+        self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile)
         self.resting = RestingOrders(
             account.spec.market_feed,
             f"{settings.topic_prefix}{context.resource}",
             feed.instruments,
             paper_terms(account),
-            rules_of(feed, account),
+            rules_of(feed),  # without the account's cut-off: what rests goes on to the session's end
             ports.clock,
             self._journal,
             ports.prices,
@@ -76,11 +74,11 @@ class OrderTracker:
     async def lead(self, epoch: int) -> None:
         """Take the epoch of the lease just acquired, and make the journal usable."""
         self._lease_epoch = epoch
-        await self._epochs.ensure(epoch)
+        await self._epochs.ensure(epoch, self.service.producer)
 
     async def handle_placed(self, records: Sequence[Record]) -> None:
-        """An order came to rest (or a PLACED event was repeated): see what must be watched."""
-        await self.resting.refresh(self.service.producer)
+        """Look at what must be watched: an order came to rest (or a PLACED event was repeated)."""
+        await self._watch()
         self.service.record_processed(len(records), records[-1].timestamp)
 
     async def look_after(self) -> None:
@@ -88,14 +86,44 @@ class OrderTracker:
         if not self._lease_epoch:
             raise FencedError(f"the order-tracker of {self._account} has no lease")
         producer = self.service.producer
-        await self._epochs.ensure(self._lease_epoch)
-        for entry in await self._resolver.resolve(self._lease_epoch):
-            self._resolved += 1
-            await self._announcer.tell(producer, entry)
-        await self.resting.expire(producer)
+        await self._epochs.ensure(self._lease_epoch, producer)
+        await self._follow_book(producer)
+        if not self._live:
+            await self.resting.expire(producer)
         await self._sweep(producer)
         self._repeated += await self._announcer.repeat(producer)
-        await self.resting.refresh(producer)
+        await self._watch()
+
+    async def _watch(self) -> None:
+        """Only a paper venue fills from the price cache; a live order is followed in the broker's book."""
+        if not self._live:
+            await self.resting.refresh(self.service.producer)
+
+    # -------------------------------------------------------------------------------- the broker's book
+
+    async def _follow_book(self, producer: Producer) -> None:
+        """Read the book once: while something is in doubt, and always where strays are possible."""
+        doubtful = await self._journal.in_doubt()
+        if not doubtful and not self._live:
+            return
+        reading = await self._trader.order_book()
+        for entry in await self._judge(self._lease_epoch, doubtful, reading):
+            await self._announcer.tell(producer, entry)
+
+    async def _judge(
+        self, lease_epoch: int, doubtful: Sequence[JournalEntry], reading: BookReading
+    ) -> list[JournalEntry]:
+        changed = await self._resolver.resolve(lease_epoch, doubtful, reading)
+        if self._live:
+            changed += await self._strays.settle(lease_epoch, reading, self.service.producer)
+        self._resolved += len(changed)
+        return changed
+
+    async def _reconcile(self, lease_epoch: int, reading: BookReading) -> None:
+        """Bring the journal in line with the book before a new epoch; what changed stays in `open` and is told."""
+        await self._judge(lease_epoch, await self._journal.in_doubt(), reading)
+
+    # ------------------------------------------------------------------------------------ trading state
 
     async def _sweep(self, producer: Producer) -> None:
         for entry, reason in await to_cancel(
@@ -105,8 +133,11 @@ class OrderTracker:
 
     async def _cancel(self, producer: Producer, entry: JournalEntry, reason: str) -> None:
         outcome = await self._trader.cancel(entry)
-        told = replace(outcome, code=Code.CANCELLED_BY_STATE, message=reason)
-        if await self.resting.apply(producer, entry, told):
+        if outcome.state is entry.state and outcome.filled_quantity == entry.filled_quantity:
+            return  # not cancelled yet: the next turn asks again
+        if outcome.state is EntryState.CANCELLED:
+            outcome = replace(outcome, code=Code.CANCELLED_BY_STATE, message=reason)
+        if await self.resting.apply(producer, entry, outcome):
             log.info(
                 "resting_order_cancelled", account=self._account, signal_id=entry.signal_id, reason=reason
             )

@@ -10,7 +10,6 @@ from alpha_panda.contracts.enums import EventType, TradingState, Verdict
 from alpha_panda.contracts.events import (
     VERSION,
     CancelRequest,
-    ControlChanged,
     Envelope,
     OrderUpdate,
     PortfolioSnapshot,
@@ -19,21 +18,21 @@ from alpha_panda.contracts.events import (
     ValidatedSignal,
 )
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
-from alpha_panda.contracts.stored import Decision, Latch, RiskClaim, RiskSnapshot
+from alpha_panda.contracts.stored import Decision, RiskClaim, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.domain.ids import event_id
-from alpha_panda.domain.risk.losses import LatchRequest, loss_latches
+from alpha_panda.domain.risk.losses import loss_latches
 from alpha_panda.errors import PayloadMismatchError
-from alpha_panda.ports import DecisionStore, Outgoing, Producer
+from alpha_panda.ports import DecisionStore, Outgoing, Producer, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.tasks import intake
 from alpha_panda.runtime.venues import rules_of
 
 from .facts import FactFinder
+from .latches import SOURCE, Latches
 from .ledger import ACCOUNT, Ledger
 
 log = structlog.get_logger()
-
-SOURCE = "risk"
 
 
 class Desk:
@@ -52,16 +51,18 @@ class Desk:
         self._rules = rules_of(feed, account)
         self._ledger = Ledger(Decimal(account.spec.paper.cash) if account.spec.paper else Decimal(0))
         self._facts = FactFinder(context, self._ledger, self._rules)
+        self._latches = Latches(context)
         self._epoch = ""
         self._published: PortfolioSnapshot | None = None
-        self._book_changed = False
+        self._unmarked = False
+        self._unpublished = False
         self._decided = {Verdict.VALIDATED: 0, Verdict.REJECTED: 0}
 
     def take_over(self, claim: RiskClaim) -> None:
         """Begin where the last owner ended."""
         self._epoch = claim.epoch
         self._ledger.load(claim)
-        for decision in sorted(claim.decisions.values(), key=lambda item: (item.decided_at, item.signal_id)):
+        for decision in self._ledger.decisions.values():
             self._facts.note(decision)
 
     def encode(self) -> bytes:
@@ -100,6 +101,7 @@ class Desk:
             await self._tell(known, producer)
             return
         journal_epoch = await self._valid_epoch()
+        await self.settle_up(producer)
         if await self._journal.known(signal.signal_id):
             # Its decision was lost with the store; the journal's word, rebuilt from Kafka, stands.
             log.warning(
@@ -107,7 +109,8 @@ class Desk:
             )
             return
         decision, latches = await self._facts.rule(event, signal, digest, self._epoch, journal_epoch)
-        await self._latch(latches, producer)
+        # Latched before it is stored: a decision that is known is not looked at again.
+        await self._latches.set_all(latches, self._today(), producer)
         stored = await self._store.record(self._epoch, decision)
         self._ledger.add(stored)
         self._facts.note(stored)
@@ -115,10 +118,16 @@ class Desk:
         await self._tell(stored, producer)
 
     async def _valid_epoch(self) -> str:
-        """Wait until the journal vouches for what was sent: without that nothing is decided."""
-        while (epoch := await self._journal.epoch()) is None:
-            log.info("waiting_for_the_journal_epoch", account=self._account)
-            await self._clock.sleep(self._poll_seconds)
+        """Wait until the journal vouches for what was sent: without that nothing is decided.
+
+        A graceful stop ends the wait: the record's offset has not passed.
+        """
+        epoch = await self._journal.epoch()
+        if epoch is None:
+            log.warning("waiting_for_the_journal_epoch", account=self._account)
+        while epoch is None:
+            await intake(self._clock.sleep(self._poll_seconds))
+            epoch = await self._journal.epoch()
         return epoch
 
     async def re_emit_closing(self, producer: Producer) -> None:
@@ -154,103 +163,87 @@ class Desk:
         step = self._ledger.fold(update)
         if step.contradiction:
             message = f"order {update.order_id} both reached the broker and was refused or lost"
-            await self._set_latch(
-                f"contradiction-{update.order_id}", account_scope(self._account), message, producer
-            )
             log.error("order_contradiction", account=self._account, correlation_id=event.correlation_id)
+            await self._halt(f"contradiction-{update.order_id}", message, producer)
         if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:
-            self._book_changed = True
+            self._unmarked = self._unpublished = True
+
+    async def on_gap(self, partition: TopicPartition, wanted: int, oldest: int, producer: Producer) -> None:
+        """Halt the account: order events from offset `wanted` on are gone, the book may miss fills."""
+        message = f"gap: {partition} is kept from {oldest}, {wanted} was next; the book may miss fills"
+        await self._halt(f"gap-{partition.topic}-{partition.partition}-{wanted}", message, producer)
+
+    async def on_unreadable(self, record_id: str, producer: Producer) -> None:
+        """Halt the account: an order event can't be booked; what it said is in the dead letters only."""
+        message = f"gap: order event {record_id} can't be read; the book may miss fills"
+        await self._halt(f"gap-{record_id.replace('/', '-')}", message, producer)
+
+    async def _halt(self, latch_id: str, reason: str, producer: Producer) -> None:
+        await self._latches.set(latch_id, account_scope(self._account), reason, producer)
 
     async def settle_up(self, producer: Producer) -> None:
-        """After a batch of input: mark the book if it changed, latch what lost too much, publish."""
-        if self._book_changed:
+        """Mark the book if it changed and latch what lost too much: before a decision, and before a save."""
+        if self._unmarked:
             await self._mark(producer)
-            await self.publish(producer, "change")
 
-    async def mark(self, producer: Producer) -> None:
-        """Mark the book at the latest prices and latch what lost too much."""
-        if self._ledger.held_tokens():
-            await self._mark(producer)
+    async def mark(self, producer: Producer) -> bool:
+        """Mark the book at the latest prices and latch what lost too much; say whether there was anything to."""
+        if not self._ledger.held_tokens():
+            return False
+        await self._mark(producer)
+        return True
 
     async def _mark(self, producer: Producer) -> None:
-        prices = await self._facts.prices()
-        self._ledger.observe(self._rules.trading_day(self._clock.now()), prices)
+        day = self._today()
+        await self._facts.mark()
+        self._ledger.observe(day)
         found = loss_latches(
-            account_scope(self._account), self._ledger.pnl(ACCOUNT), self._facts.account_limits
+            account_scope(self._account), self._ledger.pnl(ACCOUNT, day), self._facts.account_limits
         )
         for name in self._ledger.book.strategies:
             limits = self._facts.limits_of(name)
             if limits is not None:
-                found += loss_latches(strategy_scope(name), self._ledger.pnl(name), limits)
-        await self._latch(found, producer)
+                found += loss_latches(strategy_scope(name), self._ledger.pnl(name, day), limits)
+        await self._latches.set_all(found, day, producer)
+        self._unmarked = False
+
+    async def publish_changes(self, producer: Producer) -> None:
+        """Publish the book if it has changed; after the save, so that one who was fenced publishes nothing."""
+        if self._unpublished:
+            await self._publish(producer, "change")
 
     async def publish(self, producer: Producer, reason: str) -> None:
-        """Produce the book as PORTFOLIO_SNAPSHOT at the latest prices."""
-        marking = self._ledger.book.mark(await self._facts.prices())
+        """Publish the book at the latest prices."""
+        await self._facts.mark()
+        await self._publish(producer, reason)
+
+    async def _publish(self, producer: Producer, reason: str) -> None:
+        marking = self._ledger.book.mark(self._ledger.marks)
         readings = await self._ports.control.read((PLATFORM, account_scope(self._account)))
         state = TradingState.strictest(*(reading.state for reading in readings))
         snapshot = marking.snapshot(len(self._ledger.open_orders()), state, reason)
-        event = self._event(EventType.PORTFOLIO_SNAPSHOT, self._account, snapshot)
-        await producer.send([Outgoing(self._topics.portfolio, encode_event(event), key=self._account)])
+        await producer.send(
+            [Outgoing(self._topics.portfolio, encode_event(self._event(snapshot)), key=self._account)]
+        )
         self._published = snapshot
-        self._book_changed = False
+        self._unpublished = False
 
-    # ------------------------------------------------------------------------------------------ latches
+    def _today(self) -> str:
+        return self._rules.trading_day(self._clock.now())
 
-    async def _latch(self, requests: list[LatchRequest], producer: Producer) -> None:
-        day = self._rules.trading_day(self._clock.now())
-        for request in requests:
-            latch_id = f"{request.code.value.lower().replace('_', '-')}-{day}"
-            await self._set_latch(latch_id, request.scope, request.message, producer, request.state)
-
-    async def _set_latch(
-        self,
-        latch_id: str,
-        scope: str,
-        reason: str,
-        producer: Producer,
-        state: TradingState = TradingState.HALTED,
-    ) -> None:
-        """Set the latch in the store and on `control`, unless it is set already."""
-        (reading,) = await self._ports.control.read((scope,))
-        if any(latch.latch_id == latch_id for latch in reading.latches):
-            return
-        latch = Latch(
-            latch_id=latch_id,
-            scope=scope,
-            state=state,
-            reason=reason,
-            set_by=SOURCE,
-            set_at=self._clock.now(),
-        )
-        await self._ports.control.set_latch(latch)
-        change = ControlChanged(
-            scope=scope, latch_id=latch_id, state=state, action="set", reason=reason, set_by=SOURCE
-        )
-        event = self._event(EventType.CONTROL_CHANGED, scope, change)
-        await producer.send([Outgoing(self._topics.control, encode_event(event), key=f"{scope}/{latch_id}")])
-        log.warning(
-            "latch_set",
-            account=self._account,
-            scope=scope,
-            latch_id=latch_id,
-            state=state.value,
-            reason=reason,
-        )
-
-    def _event(self, event_type: EventType, key: str, data: PortfolioSnapshot | ControlChanged) -> Envelope:
+    def _event(self, snapshot: PortfolioSnapshot) -> Envelope:
         new_id = self._ports.ids.new_id()
         return Envelope(
             id=new_id,
-            type=event_type,
+            type=EventType.PORTFOLIO_SNAPSHOT,
             version=VERSION,
             ts=self._clock.now(),
             source=f"{SOURCE}/{self._account}",
             account=self._account,
-            key=key,
+            key=self._account,
             correlation_id=new_id,
             causation_id="",
-            data=data,
+            data=snapshot,
         )
 
 

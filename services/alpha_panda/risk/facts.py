@@ -76,7 +76,9 @@ class FactFinder:
     def _mark_of(self, token: int, quote: Quote) -> Decimal:
         """Return the price to value a position at, one in an instrument that left the manifest included."""
         instrument = self._instrument(token)
-        return Decimal(repr(quote.last_price)) if instrument is None else instrument.quantize(quote.last_price)
+        return (
+            Decimal(repr(quote.last_price)) if instrument is None else instrument.quantize(quote.last_price)
+        )
 
     async def rule(
         self,

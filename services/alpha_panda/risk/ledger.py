@@ -3,7 +3,7 @@
 Everything here follows from what is stored: decisions and folds by id, and `encode()`; a restart gets the same.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 
 import msgspec

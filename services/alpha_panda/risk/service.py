@@ -2,22 +2,23 @@
 
 One task handles all input in order, so that no order event is ever folded between computing and recording a
 decision. The order of effects (DESIGN section 4, "Risk decides once"): record the decision → produce it → pass
-its raw offset in the snapshot. Input is read from the snapshot's offsets, never from the group's.
+its raw offset in the snapshot. Input is read from the snapshot's offsets, never from the group's. What was lost
+between them and what the topics still keep is a gap, and a gap in `orders.*` halts the account.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from alpha_panda.contracts.events import CancelRequest, OrderUpdate, Signal
+from alpha_panda.contracts.events import CancelRequest, Envelope, OrderUpdate, Signal
 from alpha_panda.contracts.stored import RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.errors import RecordError
+from alpha_panda.errors import RecordError, UndecodableRecordError
 from alpha_panda.ports import Consumer, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
-from alpha_panda.runtime.dead_letter import DeadLetters, Failure, dead_letter_topics
+from alpha_panda.runtime.dead_letter import dead_letter_topics
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
@@ -41,8 +42,8 @@ class RiskService:
         self.group = f"{context.settings.topic_prefix}{context.resource}.risk"
         self._desk = Desk(context, self._store)
         self._next: dict[TopicPartition, int] = {}
-        self._saved: RiskSnapshot | None = None
         self._busy = asyncio.Lock()
+        self._torn = False
         self.service: StreamService
 
     async def claim(self) -> None:
@@ -50,55 +51,87 @@ class RiskService:
         claim = await self._store.claim(self._instance)
         self._desk.take_over(claim)
         stored = claim.snapshot.offsets if claim.snapshot is not None else {}
-        for topic in (self.topics.signals_raw, *self.topics.orders):
-            for partition, (oldest, _) in (await self._bus.offsets(topic)).items():
-                self._next[partition] = max(stored.get(str(partition), oldest), oldest)
+        gaps = [
+            await self._begin(partition, stored.get(str(partition), 0), *kept)
+            for topic in (self.topics.signals_raw, *self.topics.orders)
+            for partition, kept in (await self._bus.offsets(topic)).items()
+        ]
+        if any(gaps):
+            await self._save()  # a latch that a person has cleared must not be set again for the same gap
+
+    async def _begin(self, partition: TopicPartition, wanted: int, oldest: int, end: int) -> bool:
+        """Set where to read on; True if that is not what was wanted: records are lost, or the topic is another."""
+        gap = not oldest <= wanted <= end
+        self._next[partition] = oldest if gap else wanted
+        if gap:
+            log.error(
+                "input_lost", account=self._account, partition=str(partition), wanted=wanted, oldest=oldest
+            )
+            self.service.record_error()
+            if partition.topic in self.topics.orders:
+                await self._desk.on_gap(partition, wanted, oldest, self.service.producer)
+        return gap
 
     async def run(self, producer: Producer) -> None:
         """Consume until cancelled."""
-        letters = DeadLetters(producer, "risk")
         async with self._bus.consumer(Subscription(self.group, partitions=tuple(self._next))) as consumer:
             for partition, offset in self._next.items():
                 await consumer.seek(partition, offset)
+            self.service.reading()
             async with self._busy:
                 await self._desk.re_emit_closing(producer)
                 await self._desk.publish(producer, "start")
             while True:
                 records = await intake(consumer.fetch(self._settings.fetch_max_records))
                 async with self._busy:
-                    for record in records:
-                        await self._take(record, producer, letters)
-                    await self._desk.settle_up(producer)
-                    await self._save(consumer)
+                    await self._handle(records, producer, consumer)
                 self.service.record_processed(len(records), records[-1].timestamp if records else 0)
 
-    async def _take(self, record: Record, producer: Producer, letters: DeadLetters) -> None:
-        """Handle one record to its end; its offset moves on only then."""
-        try:
-            event = event_of(record)
-            data = event.data
-            if isinstance(data, Signal | CancelRequest):
-                await self._desk.on_signal(event, data, producer)
-            elif isinstance(data, OrderUpdate):
-                await self._desk.on_order(event, data, producer)
-        except RecordError as error:
-            self.service.record_error()
-            log.error("record_set_aside", record=record.id, account=self._account, error=str(error))  # noqa: TRY400
-            await letters.put(record, Failure.of(error, 1))
-        self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
-
-    async def _save(self, consumer: Consumer) -> None:
-        offsets = {str(partition): offset for partition, offset in self._next.items()}
-        await self._desk.save(RiskSnapshot(offsets=offsets, state=self._desk.encode()))
+    async def _handle(self, records: Sequence[Record], producer: Producer, consumer: Consumer) -> None:
+        """Handle records to their end. Whatever interrupts that leaves memory that must not be saved."""
+        self._torn = True
+        for record in records:
+            await self._take(record, producer)
+        await self._desk.settle_up(producer)
+        await self._save()
+        self._torn = False
+        await self._desk.publish_changes(producer)
         await consumer.commit(dict(self._next))
 
+    async def _take(self, record: Record, producer: Producer) -> None:
+        """Handle one record to its end; its offset moves on only then."""
+        try:
+            await self._give(record.topic, event_of(record), producer)
+        except RecordError as error:
+            self.service.record_error()
+            if record.topic in self.topics.orders:
+                await self._desk.on_unreadable(record.id, producer)
+            await self.service.dead_letter(record, error)
+        self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    async def _give(self, topic: str, event: Envelope, producer: Producer) -> None:
+        data, raw = event.data, topic == self.topics.signals_raw
+        if raw and isinstance(data, Signal | CancelRequest):
+            await self._desk.on_signal(event, data, producer)
+        elif not raw and isinstance(data, OrderUpdate):
+            await self._desk.on_order(event, data, producer)
+        else:
+            raise UndecodableRecordError(f"event {event.id} of type {event.type} does not belong on {topic}")
+
+    async def _save(self) -> None:
+        offsets = {str(partition): offset for partition, offset in self._next.items()}
+        await self._desk.save(RiskSnapshot(offsets=offsets, state=self._desk.encode()))
+
     async def mark(self) -> None:
-        """Mark the book at the latest prices, latch what lost too much, publish what has changed."""
+        """Mark the book at the latest prices, latch what lost too much, and keep the day's peak and last value."""
         async with self._busy:
-            await self._desk.mark(self.service.producer)
+            if not self._torn and await self._desk.mark(self.service.producer):
+                await self._save()
 
     async def finish(self) -> None:
-        """Publish the final book (graceful stop)."""
+        """Publish the final book (graceful stop), unless somebody else has taken over."""
+        if not self._torn:
+            await self._save()
         await self._desk.publish(self.service.producer, "stop")
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
@@ -116,7 +149,7 @@ def build(context: ServiceContext) -> StreamService:
         .topics(risk.topics.specs(settings.order_partitions))
         .topics(dead_letter_topics(inputs))
         .on_start(risk.claim)
-        .consume_with(risk.run, "decide")
+        .consume_with(risk.run, "decide", tells_reading=True)
         .every(settings.portfolio_interval_seconds, risk.mark, name="mark")
         .on_stop(risk.finish)
         .details(risk.details)

@@ -12,7 +12,15 @@ from alpha_panda.errors import MisuseError
 from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.consume import BreakerAction, Consumption
 from alpha_panda.runtime.context import ServiceContext
-from alpha_panda.runtime.service import Action, Detail, LeaseWish, Periodic, ServicePlan, StreamService
+from alpha_panda.runtime.service import (
+    Action,
+    Detail,
+    LeaseWish,
+    OwnRunner,
+    Periodic,
+    ServicePlan,
+    StreamService,
+)
 
 __all__ = ["BreakerAction", "StreamService", "StreamServiceBuilder"]
 
@@ -55,13 +63,16 @@ class StreamServiceBuilder:
         )
         return self
 
-    def consume_with(self, runner: Callable[[Producer], Awaitable[None]], name: str) -> Self:
+    def consume_with(
+        self, runner: Callable[[Producer], Awaitable[None]], name: str, *, tells_reading: bool = False
+    ) -> Self:
         """Run a task of the service's own until cancelled: a consumer loop with other rules.
 
         An error ends the service. A graceful stop cancels it; if it waits for its input through
-        `StreamService.intake`, only there.
+        `StreamService.intake`, only there. With `tells_reading` the service is not ready before the runner has
+        called `StreamService.reading`.
         """
-        self._plan.runners.append((name, runner))
+        self._plan.runners.append(OwnRunner(name, runner, tells_reading))
         return self
 
     def every(self, seconds: float, action: Callable[[], Awaitable[None]], *, name: str) -> Self:

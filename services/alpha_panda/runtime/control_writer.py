@@ -8,7 +8,7 @@ import structlog
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
-from alpha_panda.errors import TransientError
+from alpha_panda.errors import TransientError, UnknownOutcomeError
 from alpha_panda.ports import Clock, ControlStore
 
 log = structlog.get_logger()
@@ -41,9 +41,12 @@ class ControlWriter:
             await self._control.put_spec(scope, state, self._ttl)
 
     async def run(self) -> None:
-        """Renew until cancelled; a store that does not answer is asked again at the next turn."""
+        """Renew until cancelled; a store that does not answer is asked again at the next turn.
+
+        That is safe after a lost reply too: writing the same key again changes nothing but its expiry.
+        """
         async for _ in self._clock.every(self._renew):
             try:
                 await self.write()
-            except TransientError as error:
+            except (TransientError, UnknownOutcomeError) as error:
                 log.warning("control_keys_not_renewed", error=str(error))

@@ -60,13 +60,25 @@ def _is_secret(key: object, value: object) -> bool:
     return bool(_SECRET_KEY.search(key))
 
 
+def without_traceback(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop the exception, but for its words where the line has no `error` of its own; a structlog processor."""
+    told = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if told is True else told[1] if isinstance(told, tuple) else told
+    if isinstance(error, BaseException):
+        event.setdefault("error", repr(error))
+    return event
+
+
 def wants_json(log_format: str, stream: TextIO) -> bool:
     """Whether lines are JSON: when asked for, or under `auto` when nobody watches."""
     return log_format == "json" or (log_format == "auto" and not stream.isatty())
 
 
-def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send structlog's and the standard library's logs to `stream` (stderr), in the format of the settings."""
+def configure_logging(settings: Settings, stream: TextIO | None = None, *, tracebacks: bool = True) -> None:
+    """Send structlog's and the standard library's logs to `stream` (stderr), in the format of the settings.
+
+    Without `tracebacks` an error is told by its words alone.
+    """
     target = sys.stderr if stream is None else stream
     level = logging.getLevelNamesMapping()[settings.log_level]
     before: list[structlog.typing.Processor] = [
@@ -76,7 +88,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     ]
     after: list[structlog.typing.Processor] = [
         # The traceback becomes text first, so that it is redacted like everything else.
-        structlog.processors.format_exc_info,
+        structlog.processors.format_exc_info if tracebacks else without_traceback,
         redact,
         _renderer(target, as_json=wants_json(settings.log_format, target)),
     ]

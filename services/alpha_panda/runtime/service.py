@@ -47,12 +47,21 @@ class LeaseWish:
     on_acquired: Callable[[int], Awaitable[None]] | None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnRunner:
+    """One `StreamServiceBuilder.consume_with`."""
+
+    name: str
+    work: Callable[[Producer], Awaitable[None]]
+    tells_reading: bool
+
+
 @dataclass(slots=True)
 class ServicePlan:
     """What the builder has collected."""
 
     consumptions: list[Consumption] = field(default_factory=list)
-    runners: list[tuple[str, Callable[[Producer], Awaitable[None]]]] = field(default_factory=list)
+    runners: list[OwnRunner] = field(default_factory=list)
     periodic: list[Periodic] = field(default_factory=list)
     on_start: list[Action] = field(default_factory=list)
     on_stop: list[Action] = field(default_factory=list)
@@ -65,7 +74,7 @@ class ServicePlan:
 class StreamService:
     """One service, built once and run once; `StreamServiceBuilder` makes it.
 
-    `ready` is set when start is over and consuming has begun.
+    `ready` is set when start is over and consuming has begun: all consumers are assigned and at their place.
     """
 
     def __init__(self, name: str, context: ServiceContext, plan: ServicePlan) -> None:
@@ -87,6 +96,7 @@ class StreamService:
         self._producer: Producer | None = None
         self._dead_letters: DeadLetters | None = None
         self._keeper = self._make_keeper()
+        self._not_reading = sum(own.tells_reading for own in plan.runners)
 
     def _make_keeper(self) -> LeaseKeeper | None:
         wish, context = self._plan.lease, self._context
@@ -191,12 +201,13 @@ class StreamService:
             consumer = await stack.enter_async_context(self._context.ports.bus.consumer(what.subscription))
             loop = ConsumeLoop(what, consumer, self._tools())
             runners.append(Runner(f"consume {what.subscription.group}", loop.run, gated=True))
-        runners += [Runner(name, partial(work, producer), gated=False) for name, work in self._plan.runners]
+        runners += [Runner(own.name, partial(own.work, producer), gated=False) for own in self._plan.runners]
         runners += [
             Runner(item.name, partial(self._repeat, item), gated=True) for item in self._plan.periodic
         ]
         self._state = ServiceState.RUNNING
-        self.ready.set()
+        if not self._not_reading:
+            self.ready.set()
         log.info("service running")
         await self._put_status()
         return runners
@@ -273,6 +284,17 @@ class StreamService:
         """
         return await intake(awaitable)
 
+    def reading(self) -> None:
+        """Say that a runner's own consumer is assigned and at its place; `ready` waits for all that promised this.
+
+        Each such runner (`consume_with`, `tells_reading`) calls it once.
+        """
+        if not self._not_reading:
+            raise MisuseError(f"{self.name}: no runner is left that promised to tell when it reads")
+        self._not_reading -= 1
+        if not self._not_reading:
+            self.ready.set()
+
     async def dead_letter(self, record: Record, error: Exception, attempts: int = 1) -> None:
         """Set a record aside from a runner of the service's own; commit it only after this has returned.
 
@@ -302,7 +324,7 @@ class StreamService:
 
     def get_status(self) -> ServiceStatus:
         """Return what the service is doing; the same for every service, plus its own details."""
-        details: dict[str, Detail] = {"instance": self._context.instance}
+        details: dict[str, Detail] = {}
         for name, state in self.breakers.states().items():
             details[f"breaker.{name}"] = state
         for extra in self._plan.details:
@@ -310,6 +332,7 @@ class StreamService:
         return ServiceStatus(
             service=self.name,
             resource=self.resource,
+            instance=self._context.instance,
             state=self._shown_state(),
             processed=self.counters.processed,
             errors=self.counters.errors,

@@ -3,6 +3,10 @@
 Every description ends in `Why:` and the reason for the default; `docs/reference/settings.md` is made from them.
 """
 
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, Self
 
 from annotated_types import Ge, Gt, Interval
@@ -66,17 +70,17 @@ class Settings(BaseSettings):
     feed_batch_max_ticks: Count = Field(
         default=500,
         description="Ticks in one record of `market.ticks`. "
-        "Why: spreads the cost of a record; at some 50 bytes a tick it stays far below a broker's limit of 1 MB.",
+        "Why: spreads the cost of a record; a tick has at most 100 bytes, so a record stays far below Kafka's 1 MB.",
     )
     feed_batch_max_delay_ms: Count = Field(
         default=50,
         description="How long the feed waits to fill a batch, in milliseconds. "
-        "Why: far below what a strategy on a retail feed can notice, enough to batch.",
+        "Why: small beside the seconds in which freshness is counted; a busy feed fills batches sooner.",
     )
     heartbeat_seconds: Seconds = Field(
         default=1,
         description="How often a living feed writes a heartbeat to every partition. "
-        "Why: freshness limits are seconds; one record a second and partition is nothing.",
+        "Why: freshness limits are seconds, so one heartbeat may be late without a false alarm.",
     )
 
     retry_transient_attempts: Count = Field(
@@ -87,7 +91,7 @@ class Settings(BaseSettings):
     retry_transient_initial_seconds: Seconds = Field(
         default=0.1,
         description="First back-off; each further one doubles, less a jitter of up to half. "
-        "Why: a lost connection is made anew in less.",
+        "Why: gives a lost connection time to be made anew, and costs little if that takes longer.",
     )
     retry_max_seconds: Seconds = Field(
         default=5,
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
     drain_quiet_seconds: Seconds = Field(
         default=0.25,
         description="How long the bus must be silent before the embedded run counts as drained. "
-        "Why: longer than any pause between two hops of a signal in one process.",
+        "Why: the hops of a signal follow one another without waiting in one process; this leaves room for a slow machine.",
     )
     lease_ttl_seconds: Seconds = Field(
         default=10,
@@ -157,17 +161,18 @@ class Settings(BaseSettings):
     send_within_seconds: Seconds = Field(
         default=5,
         description="S: how long the permission to send an order lasts. "
-        "Why: brokers answer within a second; an order older than this is not wanted any more.",
+        "Why: ample for one request to a broker that is well; an order older than this is not wanted any more.",
     )
     lost_after_seconds: SecondsOrZero = Field(
         default=30,
         description="D: how long after the permission's end a live order may still show up in the broker's book "
-        "(on paper it is 0). Why: six times S; brokers' books follow within seconds, and waiting only delays the word LOST.",
+        "(on paper it is 0). Why: six times S, a guess on the safe side; too long only delays the word LOST, too short "
+        "could let it be said of a live order.",
     )
     book_reads_for_lost: Count = Field(
         default=3,
         description="Complete reads of the broker's book without an order that make it LOST. "
-        "Why: one read can be served by a replica that lags; three in a row hardly.",
+        "Why: one read may come from a replica that lags; three in a row make that unlikely.",
     )
     tracker_interval_seconds: Seconds = Field(
         default=1,
@@ -186,8 +191,9 @@ class Settings(BaseSettings):
     )
     portfolio_interval_seconds: Seconds = Field(
         default=1,
-        description="How often risk publishes the account's book when it has changed. "
-        "Why: what a person's eye follows; the topic is compacted.",
+        description="How often risk marks what the account holds at the latest prices and checks the loss limits; "
+        "the book is published when an order has changed it, not at every mark. "
+        "Why: a limit is noticed within a second, at one read of the prices held.",
     )
     signal_ttl_seconds: Seconds = Field(
         default=10,
@@ -203,12 +209,12 @@ class Settings(BaseSettings):
     memory_retain_records: Count = Field(
         default=1_000,
         description="Records per partition that the in-process bus keeps at least for late readers. "
-        "Why: covers a service's restart while memory stays flat.",
+        "Why: keeps memory flat; what a group has not read yet is kept in any case.",
     )
     memory_max_backlog: Count = Field(
         default=100_000,
         description="Unread records per partition at which the in-process bus makes producers wait. "
-        "Why: bounds memory; only a stuck reader gets so far behind.",
+        "Why: bounds memory; a reader that far behind should hold up those who write.",
     )
     restart_initial_seconds: Seconds = Field(
         default=0.1,
@@ -272,13 +278,45 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of 
     """Read the environment; `overrides` (by field name) come before it.
 
     Raises:
-        SettingsError: names every variable that does not fit, its value, and what is allowed.
+        SettingsError: names every variable that does not fit, its value, and what is allowed; and every variable
+            with our prefix that is no setting: a misspelt one would leave its default in force without a word.
 
     """
+    unknown = [
+        f"{name} is no setting; did you mean {nearest}? All are in docs/reference/settings.md"
+        for name, nearest in unknown_variables(os.environ).items()
+    ]
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(fault) for fault in error.errors())) from error
+        raise SettingsError("\n".join([*unknown, *(_explain(fault) for fault in error.errors())])) from error
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    return settings
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with our prefix that are no settings, each with the setting that it is nearest to.
+
+    Kubernetes tells every pod of the services in its namespace by variables made of their names (`NAME_PORT` ...):
+    those of a service `alphapanda-...` have our prefix and are nobody's mistake.
+    """
+    known = {env_name(field): field for field in Settings.model_fields}
+    found = {}
+    for name in sorted(environment):
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known and not _is_link(name, environment):
+            asked = name.upper().removeprefix(ENV_PREFIX).lower()
+            found[name] = env_name(get_close_matches(asked, known.values(), n=1, cutoff=0.0)[0])
+    return found
+
+
+_LINK: Final = re.compile(r"(?P<service>.+?)_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_[A-Z]+(_[A-Z]+)?)?)")
+
+
+def _is_link(name: str, environment: Mapping[str, str]) -> bool:
+    """Whether Kubernetes made the variable for a service: then there is the service's host as well."""
+    link = _LINK.fullmatch(name)
+    return link is not None and f"{link['service']}_SERVICE_HOST" in environment
 
 
 def _explain(fault: Any) -> str:  # noqa: ANN401 - pydantic_core.ErrorDetails is a TypedDict of loose types

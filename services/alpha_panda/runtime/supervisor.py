@@ -8,7 +8,7 @@ from types import MappingProxyType
 import structlog
 
 from alpha_panda.contracts.stored import ServiceStatus
-from alpha_panda.errors import MisuseError, TopicMismatchError, UserInputError
+from alpha_panda.errors import MisuseError, StrategyError, TopicMismatchError, UserInputError
 from alpha_panda.ports import Clock
 from alpha_panda.runtime.breaker import NS_PER_SECOND
 from alpha_panda.runtime.retry import Backoff
@@ -34,6 +34,7 @@ class _Member:
     restarts: int = 0
     kill_requested: bool = False
     revive: bool = True
+    down: BaseException | None = None
 
 
 class Supervisor:
@@ -45,6 +46,7 @@ class Supervisor:
         self._backoff = Backoff(settings.restart_initial_seconds, settings.restart_max_seconds)
         self._members: dict[str, _Member] = {}
         self._stopping = False
+        self._held: set[str] = set()
         self._all_ready = asyncio.Event()
         self._done = asyncio.Event()
         self._failure: BaseException | None = None
@@ -91,6 +93,13 @@ class Supervisor:
         for wait in waits:
             wait.cancel()
 
+    async def hold(self, name: str) -> None:
+        """Stop a member gracefully, and don't start it (again), not even for the first time."""
+        member = self._member(name)
+        self._held.add(name)
+        if member.service is not None:
+            await member.service.stop()
+
     async def stop(self, order: Sequence[str] = ()) -> None:
         """Stop gracefully, one after the other: those in `order` first, then the rest as they were added."""
         await self._stop_all(order)
@@ -126,9 +135,10 @@ class Supervisor:
     async def _keep(self, member: _Member) -> None:
         for other in member.after:
             await self._members[other].was_ready.wait()
-        while not self._stopping:
+        while not self._stopping and member.name not in self._held:
             begun = self._clock.monotonic()
             error = await self._run_once(member)
+            member.down = None if member.kill_requested else error
             if error is None or self._stopping:
                 return
             member.restarts += 1
@@ -138,7 +148,7 @@ class Supervisor:
                     return
                 continue
             self._count_failure(member, begun)
-            if isinstance(error, _HOPELESS) or member.failures >= self._settings.restart_max_attempts:
+            if _hopeless(member, error) or member.failures >= self._settings.restart_max_attempts:
                 self._give_up(member, error)
                 return
             await self._back_off(member, error)
@@ -162,6 +172,7 @@ class Supervisor:
     async def _note_ready(self, member: _Member, service: StreamService) -> None:
         await service.ready.wait()
         member.was_ready.set()
+        member.down = None
 
     def _count_failure(self, member: _Member, begun: int) -> None:
         """Count quick failures in a row. Virtual time tells nothing of how quick one was: there, all are."""
@@ -217,6 +228,11 @@ class Supervisor:
         """The present services by member name (those that have been built)."""
         return MappingProxyType({n: m.service for n, m in self._members.items() if m.service is not None})
 
+    @property
+    def down(self) -> Mapping[str, BaseException]:
+        """The members that failed and have not been ready since, each with its error."""
+        return MappingProxyType({n: m.down for n, m in self._members.items() if m.down is not None})
+
     def restarts(self, name: str) -> int:
         """Return how often the member was started again."""
         return self._member(name).restarts
@@ -224,3 +240,9 @@ class Supervisor:
     def statuses(self) -> list[ServiceStatus]:
         """Return the status of each present service, in the order of adding."""
         return [service.get_status() for service in self.services.values()]
+
+
+def _hopeless(member: _Member, error: BaseException) -> bool:
+    """Whether a person must put it right: a user's strategy that can't even start would fail the same way again."""
+    never_ready = isinstance(error, StrategyError) and not member.was_ready.is_set()
+    return never_ready or isinstance(error, _HOPELESS)

@@ -45,4 +45,4 @@ def price_rules(feed: MarketFeed, account: BrokerAccount, settings: Settings) ->
 
 def ns_of(seconds: float | None) -> int | None:
     """Return seconds as nanoseconds; None stays None."""
-    return None if seconds is None else int(seconds * SECOND_NS)
+    return None if seconds is None else round(seconds * SECOND_NS)

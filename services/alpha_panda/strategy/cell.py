@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EventType
+from alpha_panda.contracts.enums import EventType, Side
 from alpha_panda.contracts.events import (
     VERSION,
     ZERO,
@@ -25,10 +25,18 @@ from alpha_panda.contracts.events import (
     Tick,
 )
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.contracts.stored import Checkpoint, CheckpointClaim, OrderFold, PendingEvent, TopicOffset
+from alpha_panda.contracts.stored import (
+    Checkpoint,
+    CheckpointClaim,
+    OrderFold,
+    PendingEvent,
+    TopicOffset,
+    order_id_of,
+)
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.domain.fold import fold_order
+from alpha_panda.domain.fold import fold_order, merge_folds
 from alpha_panda.domain.ids import event_id, signal_id
+from alpha_panda.errors import RecordError
 from alpha_panda.ports import Clock
 from alpha_panda.sdk import CancelIntent, OrderIntent, Strategy, StrategyDriver, StrategyParameters
 
@@ -106,7 +114,7 @@ class Cell:
         return self._cause().ts
 
     def position(self, token: int) -> Decimal:
-        """Confirmed signed quantity, from fills."""
+        """Return the confirmed signed quantity, from fills."""
         return self._positions.get(token, ZERO)
 
     def has_open_order(self, token: int) -> bool:
@@ -134,29 +142,34 @@ class Cell:
 
     def on_account_event(self, event: Envelope) -> None:
         """Fold an order event or take note of a rejection, if it is ours; then tell the strategy."""
-        self._touched = True
         data = event.data
         if isinstance(data, OrderUpdate):
             if data.strategy_id == self.spec.strategy_id:
                 self._on_order(data)
-        elif isinstance(data, RejectedSignal):
-            signal = data.original_signal
-            known = self._in_flight.pop(signal.signal_id, None) is not None
-            if known and signal.strategy_id == self.spec.strategy_id:
-                self.strategy.on_rejected(signal.signal_id, data.code, data.message)
+        elif isinstance(data, RejectedSignal) and self.forget(data.original_signal.signal_id):
+            self.strategy.on_rejected(data.original_signal.signal_id, data.code, data.message)
+
+    def in_flight(self) -> tuple[str, ...]:
+        """Return the ids of the signals that have not come to their end."""
+        return tuple(self._in_flight)
+
+    def forget(self, signal_id: str) -> bool:
+        """Take note that a signal became no order; False if it was none of ours, or has ended before."""
+        if self._in_flight.pop(signal_id, None) is None:
+            return False
+        self._touched = True
+        return True
 
     def load_book(self, book: Iterable[tuple[str, Signal, OrderFold]]) -> None:
-        """Take positions and folds from risk's book: what we had folded ourselves may lack events."""
-        self._touched = True
-        self._folds.clear()
-        self._positions.clear()
+        """Take in what risk's book says of our orders.
+
+        Events that were missed are in the book; events that risk has not stored yet may be in our own folds, and
+        would never come again: so both count, by maximum.
+        """
         for order, signal, fold in book:
             if signal.strategy_id == self.spec.strategy_id:
-                self._folds[order] = self.changed_folds[order] = fold
-                held = self.position(signal.instrument_token)
-                self._positions[signal.instrument_token] = held + signal.side.sign * fold.filled_quantity
-                if fold.terminal:
-                    self._in_flight.pop(order, None)
+                merged = merge_folds(self._folds.get(order, OrderFold()), fold)
+                self._take(order, signal.instrument_token, signal.side, merged)
 
     def adopt(self, claim: CheckpointClaim, new_lineage: str) -> bool:
         """Start the strategy and take over what was stored; False if there is nothing stored of this strategy.
@@ -226,18 +239,30 @@ class Cell:
         return cause
 
     def _on_order(self, update: OrderUpdate) -> None:
-        key = update.signal_id
+        key = order_id_of(update)
         before = self._folds.get(key, OrderFold())
-        step = fold_order(before, update)
-        if step.fold == before:
+        try:
+            fold = fold_order(before, update).fold
+        except RecordError as error:
+            # Its writer is at fault, not the strategy: no reason to stop it. Risk sets the record aside.
+            log.error("order_event_skipped", strategy=self.spec.strategy_id, order=key, error=str(error))  # noqa: TRY400
             return
-        self._folds[key] = self.changed_folds[key] = step.fold
-        if step.quantity_delta:
-            held = self.position(update.instrument_token)
-            self._positions[update.instrument_token] = held + update.side.sign * step.quantity_delta
-        if step.fold.terminal:
-            self._in_flight.pop(key, None)
-        self.strategy.on_order(update)
+        if fold != before:
+            self._take(key, update.instrument_token, update.side, fold)
+            self.strategy.on_order(update)
+
+    def _take(self, order: str, token: int, side: Side, fold: OrderFold) -> None:
+        """Put an order's new fold in the place of the old one, and the difference into the position."""
+        before = self._folds.get(order, OrderFold())
+        if fold == before:
+            return
+        self._touched = True
+        self._folds[order] = self.changed_folds[order] = fold
+        moved = fold.filled_quantity - before.filled_quantity
+        if moved:
+            self._positions[token] = self.position(token) + side.sign * moved
+        if fold.terminal:
+            self._in_flight.pop(order, None)
 
     def _signal(self, new_id: str, intent: OrderIntent, cause: Cause) -> Signal:
         instrument = self._instruments[intent.token]

@@ -18,13 +18,14 @@ class Router:
     def __init__(
         self, cells: Iterable[Cell], ticks_topic: str, tick_partitions: int, order_partitions: int
     ) -> None:
-        self._tick_partitions = tick_partitions
+        self._partition_of: dict[int, int] = {}
         self.by_token: dict[int, list[Cell]] = {}
         self.by_topic: dict[str, list[Cell]] = {}
         self.partitions_of: dict[tuple[str, str], tuple[TopicPartition, ...]] = {}
         for cell in cells:
             for token in cell.tokens:
                 self.by_token.setdefault(token, []).append(cell)
+                self._partition_of[token] = tick_partition(token, tick_partitions)
             for topic in account_topics(cell):
                 self.by_topic.setdefault(topic, []).append(cell)
             self.partitions_of[cell.key] = tuple(
@@ -32,8 +33,8 @@ class Router:
             )
 
     def tick_partition(self, token: int) -> int:
-        """Return the partition of the token's ticks."""
-        return tick_partition(token, self._tick_partitions)
+        """Return the partition of the ticks of a token that some cell wants (KeyError for another)."""
+        return self._partition_of[token]
 
     def partitions(self) -> tuple[TopicPartition, ...]:
         """Return every partition that some cell needs, each once, in a fixed order."""

@@ -5,21 +5,27 @@ retention alone. Nothing is produced before the checkpoint that holds it is stor
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from alpha_panda.contracts.codec import encode_event
-from alpha_panda.contracts.events import Tick
+from alpha_panda.contracts.enums import Verdict
 from alpha_panda.contracts.stored import OrderFold, TopicOffset
 from alpha_panda.errors import OffsetOutOfRangeError, RecordError, StrategyError
 from alpha_panda.ports import Consumer, Outgoing, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.records import event_of, ticks_of
-from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.tasks import intake
 
 from .cell import Cause, Cell
-from .router import Router
+from .watermarks import Watermarks
+
+if TYPE_CHECKING:
+    from alpha_panda.contracts.events import Tick
+    from alpha_panda.runtime.service import StreamService
+
+    from .router import Router
 
 log = structlog.get_logger()
 
@@ -37,9 +43,9 @@ class Runner:
         self._ticks_topic = ticks_topic
         self._next: dict[TopicPartition, int] = {}
         self._topic_ids: dict[str, str] = {}
-        self._epochs: dict[int, int] = {}
-        self._sequences: dict[int, int] = {}
+        self._marks: Watermarks
         self._record: Record | None = None
+        self._unusable: list[tuple[Record, RecordError]] = []
         self._tick: Tick | None = None
         self._event_ts = 0
         self._since_checkpoint = 0
@@ -60,20 +66,19 @@ class Runner:
 
     async def claim(self) -> None:
         """Claim every cell, decide where to read on, and let strategies without a past start."""
-        partitions = self.router.partitions()
-        for topic in dict.fromkeys(p.topic for p in partitions):
+        fresh: dict[TopicPartition, int] = {}
+        for topic in dict.fromkeys(p.topic for p in self.router.partitions()):
             self._topic_ids[topic] = await self._ports.bus.topic_id(topic)
             for partition, (oldest, end) in (await self._ports.bus.offsets(topic)).items():
-                self._next[partition] = end if topic == self._ticks_topic else oldest
-        resume: dict[TopicPartition, int] = {}
+                fresh[partition] = end if topic == self._ticks_topic else oldest
         for cell in self.cells:
             await self._claim_cell(cell)
             for partition in self.router.partitions_of.get(cell.key, ()):
                 stored = cell.offsets.get(str(partition))
-                offset = self._next[partition] if stored is None else stored.offset
-                resume[partition] = min(offset, resume.get(partition, offset))
-        self._next = resume
-        self._resume_sequences()
+                offset = fresh[partition] if stored is None else stored.offset
+                self._next[partition] = min(offset, self._next.get(partition, offset))
+        self._marks = Watermarks(self.router.tick_partition)
+        self._marks.resume(cell for cell in self.cells if not cell.failed)
 
     async def _claim_cell(self, cell: Cell) -> None:
         claim = await self._ports.checkpoints.claim(*cell.key)
@@ -82,62 +87,40 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
             self._fail(cell, error)
             return
-        stale = [
-            name
-            for name, at in cell.offsets.items()
-            if self._topic_ids.get(name.rpartition("/")[0]) != at.topic_id
-        ]
-        for name in stale:
-            del cell.offsets[name]
-        if stale:
-            await self._gap(cell, "a topic was created anew: " + ", ".join(stale))
-        elif not adopted:
+        if not adopted:
             await self._load_book(cell)
+            return
+        lost = [
+            partition for partition in self.router.partitions_of[cell.key] if not self._known(cell, partition)
+        ]
+        for partition in lost:
+            cell.offsets.pop(str(partition), None)
+        if lost:
+            where = ", ".join(str(partition) for partition in lost)
+            await self._gap(cell, lost, f"where reading ended is not known: {where}")
+
+    def _known(self, cell: Cell, partition: TopicPartition) -> bool:
+        """Whether the cell has an offset of the partition, and of the topic as it is now."""
+        stored = cell.offsets.get(str(partition))
+        return stored is not None and stored.topic_id == self._topic_ids[partition.topic]
 
     async def _load_book(self, cell: Cell) -> None:
-        """Take positions and folds from risk's book."""
-        book = await self._ports.decisions(cell.spec.account).folds()
-        cell.load_book((order, signal, fold) for order, (signal, fold) in book.items())
+        """Take in what risk knows of the cell's orders."""
+        store = self._ports.decisions(cell.spec.account)
+        cell.load_book((order, signal, fold) for order, (signal, fold) in (await store.folds()).items())
+        for signal_id in cell.in_flight():
+            decision = await store.get(signal_id)
+            if decision is not None and decision.verdict is Verdict.REJECTED:
+                cell.forget(signal_id)
 
-    async def _gap(self, cell: Cell, reason: str) -> None:
-        """Records between the checkpoint and now are gone: load the book and tell the strategy."""
-        await self._load_book(cell)
+    async def _gap(self, cell: Cell, lost: Iterable[TopicPartition], reason: str) -> None:
+        """Tell the strategy that records were missed; what they said of its orders is in risk's book."""
+        if any(partition.topic != self._ticks_topic for partition in lost):
+            await self._load_book(cell)
         try:
             cell.strategy.on_gap(reason)
         except Exception as error:  # noqa: BLE001 - users' code
             self._fail(cell, error)
-
-    def _resume_sequences(self) -> None:
-        """Drop ticks that every cell has seen; a cell that is ahead of the others drops its own."""
-        for token, cells in self.router.by_token.items():
-            seen = [cell.sequences.get(token, (0, 0)) for cell in cells]
-            if seen and min(seen) != (0, 0):
-                partition = self._partition_of(token)
-                self._epochs[partition] = max(self._epochs.get(partition, 0), min(seen)[0])
-                self._sequences[token] = min(seen)[1]
-            for cell, own in zip(cells, seen, strict=True):
-                if own != min(seen):
-                    self._skip_seen(cell, token, own)
-
-    def _skip_seen(self, cell: Cell, token: int, seen: tuple[int, int]) -> None:
-        """Wrap the cell's delivery until it gets the first tick of the token that it has not seen."""
-        inner, partition = cell.deliver, self._partition_of(token)
-        passed = False
-
-        def deliver(tick: Tick) -> None:
-            nonlocal passed
-            if not passed and tick.token == token:
-                if (self._epochs[partition], tick.seq) <= seen:
-                    return
-                passed = True
-                if cell.deliver is deliver:
-                    cell.deliver = inner
-            inner(tick)
-
-        cell.deliver = deliver
-
-    def _partition_of(self, token: int) -> int:
-        return self.router.tick_partition(token)
 
     # --------------------------------------------------------------------------------------------- loop
 
@@ -149,6 +132,7 @@ class Runner:
         async with self._ports.bus.consumer(Subscription(self._group, partitions=partitions)) as consumer:
             for partition, offset in self._next.items():
                 await consumer.seek(partition, offset)
+            self.service.reading()
             await self._checkpoint(self.cells, consumer)
             await self._produce(self.cells, producer)
             while True:
@@ -158,9 +142,10 @@ class Runner:
         try:
             records = await intake(consumer.fetch(self._settings.fetch_max_records))
         except OffsetOutOfRangeError as error:
-            await self._skip_gap(consumer, str(error))
+            await self._skip_gap(consumer, error)
             return
         self._deliver(records)
+        await self._set_aside()
         dirty = [cell for cell in self.cells if cell.outbox and not cell.failed]
         self._since_checkpoint += len(records)
         if dirty:
@@ -169,6 +154,13 @@ class Runner:
         if self._checkpoint_due():
             await self._checkpoint(self.cells, consumer)
 
+    async def _set_aside(self) -> None:
+        """Set aside what can't be read of `signals.rejected`; the other topics' readers set theirs aside already."""
+        unusable, self._unusable = self._unusable, []
+        for record, error in unusable:
+            if any(record.topic == cell.spec.topics.signals_rejected for cell in self.cells):
+                await self.service.dead_letter(record, error)
+
     def _checkpoint_due(self) -> bool:
         waited = self._ports.clock.now() - self._checkpointed_at
         return (
@@ -176,15 +168,23 @@ class Runner:
             or waited >= self._settings.checkpoint_interval_seconds * 1_000_000_000
         )
 
-    async def _skip_gap(self, consumer: Consumer, reason: str) -> None:
+    async def _skip_gap(self, consumer: Consumer, error: OffsetOutOfRangeError) -> None:
+        """Read on where records are kept; tell the cells that needed what is gone."""
+        lost: list[TopicPartition] = []
         for topic in self._topic_ids:
-            for partition, (oldest, _) in (await self._ports.bus.offsets(topic)).items():
-                if partition in self._next and self._next[partition] < oldest:
+            for partition, (oldest, end) in (await self._ports.bus.offsets(topic)).items():
+                if partition in self._next and not oldest <= self._next[partition] <= end:
+                    lost.append(partition)
                     self._next[partition] = oldest
                     await consumer.seek(partition, oldest)
+        if not lost:
+            raise error
+        log.error("records_are_gone", partitions=[str(partition) for partition in lost], error=str(error))
+        self.service.record_error()
         for cell in self.cells:
-            if not cell.failed:
-                await self._gap(cell, reason)
+            missed = [p for p in self.router.partitions_of.get(cell.key, ()) if p in lost]
+            if missed:
+                await self._gap(cell, missed, str(error))
 
     # ----------------------------------------------------------------------------------------- delivery
 
@@ -199,18 +199,20 @@ class Runner:
             except RecordError as error:
                 self.service.record_error()
                 log.error("record_skipped", record=record.id, error=str(error))  # noqa: TRY400 - its writer is at fault
+                self._unusable.append((record, error))
             self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
         self._record = self._tick = None
 
     def _deliver_ticks(self, record: Record) -> None:
         """Hand each tick to the cells that want it. No log line, span or object per tick."""
         batch = ticks_of(record)
-        epoch = self._epochs.get(record.partition, 0)
+        marks = self._marks
+        epoch = marks.epochs.get(record.partition, 0)
         if batch.feed_epoch != epoch:
             if batch.feed_epoch < epoch:
                 return
-            self._begin_epoch(record.partition, batch.feed_epoch)
-        routes, sequences, delivered = self.router.by_token.get, self._sequences, 0
+            marks.begin_epoch(record.partition, batch.feed_epoch)
+        routes, sequences, delivered = self.router.by_token.get, marks.sequences, 0
         for tick in batch.ticks:
             cells = routes(tick.token)
             if cells is None or tick.seq <= sequences.get(tick.token, 0):
@@ -225,11 +227,6 @@ class Runner:
                     self._fail(cell, error)
         self._tick = None
         self.service.record_processed(delivered, batch.ts)
-
-    def _begin_epoch(self, partition: int, epoch: int) -> None:
-        self._epochs[partition] = epoch
-        for token in [token for token in self._sequences if self._partition_of(token) == partition]:
-            del self._sequences[token]
 
     def _deliver_event(self, record: Record) -> None:
         event = event_of(record)
@@ -271,13 +268,8 @@ class Runner:
 
     async def _store(self, cell: Cell, offsets: dict[str, TopicOffset]) -> None:
         """Store a cell. The offsets are those of all cells together: one dictionary, made once a round."""
-        sequences = {
-            token: (self._epochs.get(self._partition_of(token), 0), self._sequences[token])
-            for token in cell.tokens
-            if token in self._sequences
-        }
         try:
-            checkpoint = cell.checkpoint(offsets, sequences)
+            checkpoint = cell.checkpoint(offsets, self._marks.of(cell))
         except Exception as error:  # noqa: BLE001 - users' code: a snapshot that raises stops this cell alone
             self._fail(cell, error)
             return

@@ -7,6 +7,7 @@ from alpha_panda.contracts.resources import Strategy as StrategyResource
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.dead_letter import dead_letter_topics
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings
@@ -52,8 +53,9 @@ def build(context: ServiceContext) -> StreamService:
     runner.service = (
         StreamServiceBuilder("strategy", context)
         .topics([ticks, *(spec for specs in topics for spec in specs)])
+        .topics(dead_letter_topics(TopicMap(name, settings.topic_prefix).signals_rejected for name in accounts))
         .on_start(runner.claim)
-        .consume_with(runner.run, "runner")
+        .consume_with(runner.run, "runner", tells_reading=True)
         .on_stop(runner.checkpoint_all)
         .details(details)
         .build()
@@ -77,8 +79,8 @@ def cell_specs(strategy: StrategyResource, resources: ResourceSet, settings: Set
             strategy_class=loaded,
             parameters=loaded.Parameters.model_validate(spec.parameters),
             instruments=tuple(master.symbol(symbol) for symbol in spec.instruments),
-            signal_ttl=int(ttl * SECOND_NS),
-            max_tick_age=int(max_age * SECOND_NS),
+            signal_ttl=round(ttl * SECOND_NS),
+            max_tick_age=round(max_age * SECOND_NS),
         )
         for account in spec.accounts
     ]

@@ -22,10 +22,11 @@ import yaml
 
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.database import MemoryDatabase
-from alpha_panda.adapters.memory.journal import MemoryOrderJournal
+from alpha_panda.adapters.memory.journal import MemoryOrderJournal  # noqa: TC001 - one style of imports
+from alpha_panda.adapters.memory.loop import IdleAwareEventLoop
 from alpha_panda.cli.loading import parameters_model
 from alpha_panda.compose.embedded import EmbeddedRun, Member, RunOptions
-from alpha_panda.compose.summary import RunSummary
+from alpha_panda.compose.summary import RunSummary  # noqa: TC001 - as above
 from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType, FeedMode, OrderType, Side, TradingState, Validity
@@ -83,7 +84,7 @@ class ScriptedSource:
         """Never: a test may always put in more."""
         return False
 
-    async def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
+    async def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:  # noqa: ARG002 - the port's
         """Yield the batches as they are put in; one taken by a feed that then died is gone, as on a wire."""
         while True:
             yield await self.queue.get()
@@ -197,6 +198,8 @@ class Reading:
 class Pipeline:
     """All services of the manifests, on virtual time. Use as an async context manager, once.
 
+    Leaving stops gracefully and sets `summary`; after an error inside, everything is killed.
+
     Args:
         manifests: YAML text, or documents. Every feed's source is replaced by a script: see `tick`.
         seed: of all ids.
@@ -205,10 +208,9 @@ class Pipeline:
         events_file: as `run --events`.
         directory: where relative paths in the manifests begin.
 
-    Leaving stops gracefully and sets `summary`; after an error inside, everything is killed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the manifests by keyword, with defaults
         self,
         manifests: str | Iterable[Mapping[str, Any]],
         *,
@@ -254,24 +256,41 @@ class Pipeline:
     async def __aenter__(self) -> Self:
         self.run.bus.observe(self.records.append)
         self._task = asyncio.create_task(self.run.run(), name="pipeline")
-        async with asyncio.timeout(PATIENCE):
-            await self.run.supervisor.wait_ready()
-            await self.idle()
-        if self._task.done():
-            self._task.result()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.run.supervisor.wait_ready()
+                await self.idle()
+            if self._task.done():
+                self._task.result()
+        except BaseException:
+            await self._abort(self._task)
+            self._let_go()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None  # noqa: S101 - entered
-        if error is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            return
-        self.run.request_stop()
-        async with asyncio.timeout(PATIENCE):
-            self.summary = await self._task
+        try:
+            if error is not None:
+                await self._abort(self._task)
+                return
+            self.run.request_stop()
+            async with asyncio.timeout(PATIENCE):
+                self.summary = await self._task
+        finally:
+            self._let_go()
+
+    async def _abort(self, task: "asyncio.Task[RunSummary]") -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def _let_go(self) -> None:
+        """Leave the loop to the next pipeline: there is one clock in a loop at a time."""
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, IdleAwareEventLoop):
+            loop.idle_hook = None
 
     async def idle(self) -> None:
         """Let everything run that needs no time to pass."""
@@ -330,7 +349,9 @@ class Pipeline:
         return seconds
 
     def _feed_of(self, symbol: str) -> str:
-        return next(name for name, feed in self.resources.feeds.items() if symbol in feed.instruments.by_symbol)
+        return next(
+            name for name, feed in self.resources.feeds.items() if symbol in feed.instruments.by_symbol
+        )
 
     # ----------------------------------------------------------------------------------------- signals
 
@@ -412,7 +433,9 @@ class Pipeline:
         )
         await self.produce(self.topics(account).signals_raw, encode_event(event), key=event.key)
 
-    async def produce(self, topic: str, value: bytes, *, key: str | None = None, partition: int | None = None) -> None:
+    async def produce(
+        self, topic: str, value: bytes, *, key: str | None = None, partition: int | None = None
+    ) -> None:
         """Write any bytes to a topic and wait until all is at rest."""
         await self.produce_all([Outgoing(topic, value, key, partition)])
 

@@ -55,6 +55,7 @@ def test_a_feed_s_defaults() -> None:
     assert (spec.extra_holidays, spec.extra_sessions, spec.sessions) == ((), (), ())
     assert spec.source.simulated is not None
     assert (spec.source.simulated.speed, spec.source.simulated.ticks_per_second) == (1.0, 10.0)
+    assert (spec.source.simulated.time_scale, spec.source.simulated.correlation) == (120.0, 0.3)
     assert spec.instruments[0].lot_size == Decimal(1)
     assert isinstance(spec.instruments[0].lot_size, Decimal)
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from alpha_panda.contracts.enums import OrderStatus, OrderType, Side, Validity
 from alpha_panda.contracts.events import ZERO, OrderUpdate
 from alpha_panda.contracts.stored import OrderFold
-from alpha_panda.domain.fold import FoldStep, amount, contradictory, fold_order
+from alpha_panda.domain.exact import exact
+from alpha_panda.domain.fold import FoldStep, contradictory, fold_order
 from alpha_panda.errors import RecordError
 
 D = Decimal
@@ -22,6 +23,7 @@ def update(
     price: str | None = None,
     fees: str = "0",
     *,
+    amount: str | None = None,
     revision: int = 0,
     correction: bool = False,
 ) -> OrderUpdate:
@@ -39,6 +41,7 @@ def update(
         rank=int(status.rank),
         price=None if price is None else D(price),
         filled_quantity=D(filled),
+        amount=None if amount is None else D(amount),
         fees=D(fees),
         revision=revision,
         correction=correction,
@@ -103,12 +106,35 @@ def test_of_two_corrections_the_later_revision_wins_whatever_comes_first() -> No
         assert (fold.filled_quantity, fold.average_price, fold.correction_revision) == (3, 98, 6)
 
 
-def test_the_average_is_multiplied_out_without_rounding() -> None:
+def test_books_move_by_the_exact_amount_and_the_average_is_only_shown() -> None:
+    first = update(S.PARTIALLY_FILLED, "1", "100", amount="100")
+    second = update(S.FILLED, "3", "100.6666666667", amount="302")
+    fold, steps = fold_all([first, second])
+    assert [step.amount_delta for step in steps] == [100, 202]
+    assert (fold.amount, fold.average_price) == (302, D("100.6666666667"))
+
+
+def test_an_event_without_an_amount_amounts_to_price_times_quantity_without_rounding() -> None:
     average = D(1001) / D(3)
     fold, steps = fold_all([update(S.FILLED, "3.000000000001", str(average))])
     assert len(average.as_tuple().digits) == 28
-    assert steps[0].amount_delta == amount(fold)
-    assert Fraction(amount(fold)) == Fraction(average) * Fraction("3.000000000001")
+    assert steps[0].amount_delta == fold.amount
+    assert Fraction(fold.amount) == Fraction(average) * Fraction("3.000000000001")
+
+
+def test_an_amount_of_nothing_filled_is_nothing() -> None:
+    fold, steps = fold_all([update(S.CANCELLED, "0", "5", amount="7")])
+    assert (fold.amount, fold.average_price, steps[0].amount_delta) == (0, 0, 0)
+
+
+def test_an_amount_may_be_as_large_and_as_fine_as_a_price_times_a_quantity() -> None:
+    large, fine = D(9 * 10**30), D("9E-40")
+    for price, quantity in ((large, large), (fine, fine)):
+        with exact():
+            product = price * quantity
+        told, _ = fold_all([update(S.FILLED, str(quantity), str(price), amount=str(product))])
+        untold, _ = fold_all([update(S.FILLED, str(quantity), str(price))])
+        assert told.amount == untold.amount == product
 
 
 @pytest.mark.parametrize("refusal", [S.FAILED, S.LOST])
@@ -171,6 +197,10 @@ def test_two_refusals_do_not_contradict(refusal: OrderStatus) -> None:
         update(S.FILLED, "1", "Infinity"),
         update(S.FILLED, "1", "1", "NaN"),
         update(S.FILLED, "1E+50", "1"),
+        update(S.FILLED, "1", "1", amount="NaN"),
+        update(S.FILLED, "1", "1", amount="Infinity"),
+        update(S.FILLED, "1", "1", amount="1E+70"),
+        update(S.FILLED, "1", "1", amount="1E-90"),
     ],
 )
 def test_what_can_not_be_booked_is_refused(bad: OrderUpdate) -> None:
@@ -189,6 +219,7 @@ def events(draw: st.DrawFn) -> OrderUpdate:
         str(filled),
         str(draw(money)) if filled else draw(st.sampled_from([None, "3"])),
         str(draw(money)),
+        amount=draw(st.one_of(st.none(), money.map(str))),
         revision=draw(st.integers(0, 4)),
         correction=draw(st.booleans()),
     )
@@ -205,7 +236,7 @@ def test_order_and_repetition_do_not_matter(data: st.DataObject, updates: list[O
     assert msgspec.json.encode(fold) == msgspec.json.encode(other)
     for final, run in ((fold, steps), (other, other_steps)):
         assert sum((step.quantity_delta for step in run), ZERO) == final.filled_quantity
-        assert sum((step.amount_delta for step in run), ZERO) == amount(final)
+        assert sum((step.amount_delta for step in run), ZERO) == final.amount
         assert sum((step.fees_delta for step in run), ZERO) == final.fees
         assert sum(step.contradiction for step in run) == contradictory(final)
 

@@ -471,6 +471,7 @@ def test_expiry_and_cancel_keep_what_was_filled() -> None:
         state=EntryState.PARTIALLY_FILLED,
         filled_quantity=D(4),
         average_price=D("100.05"),
+        amount=D("400.2"),
         fees=D("0.1201"),
         broker_order_id="ap1",
         triggered=True,

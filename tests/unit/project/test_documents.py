@@ -82,3 +82,10 @@ def test_entry_points_are_the_shipped_strategies(name: str, path: str) -> None:
 def test_the_command_exists() -> None:
     module, _, attribute = PROJECT["scripts"]["alpha-panda"].partition(":")
     assert callable(getattr(import_module(module), attribute))
+
+
+def test_the_index_of_the_documentation_is_complete() -> None:
+    pages = [str(page.relative_to(ROOT / "docs")) for page in sorted((ROOT / "docs").rglob("*.md"))]
+    assert [
+        page for page in pages if page != "README.md" and f"]({page})" not in read("docs/README.md")
+    ] == []

@@ -424,13 +424,14 @@ class TestStatus:
         assert service.get_status() == ServiceStatus(
             service="engine",
             resource="paper",
+            instance="pod-1",
             state="created",
             processed=3,
             errors=1,
             dead_lettered=0,
             last_event_ts=200,
             started_at=begun,
-            details={"instance": "pod-1", "open": 3, "mode": "x"},
+            details={"open": 3, "mode": "x"},
         )
 
     async def test_it_is_written_at_once_and_renewed_before_it_expires(self, world: World) -> None:

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpha_panda.errors import SettingsError, UserInputError
-from alpha_panda.runtime.settings import Settings, allowed_values, env_name, load_settings
+from alpha_panda.runtime.settings import (
+    Settings,
+    allowed_values,
+    env_name,
+    load_settings,
+    unknown_variables,
+)
 from alpha_panda.runtime.settings_docs import WHY
 
 # Those that order safety leans on (DESIGN section 4); the others are tuning and may change.
@@ -93,6 +99,54 @@ def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("ALPHAPANDA_SEND_WITHIN_SECOND", "ALPHAPANDA_SEND_WITHIN_SECONDS"),
+        ("ALPHAPANDA_SIGNAL_TTL", "ALPHAPANDA_SIGNAL_TTL_SECONDS"),
+        ("ALPHAPANDA_LOGLEVEL", "ALPHAPANDA_LOG_LEVEL"),
+        ("alphapanda_log_levl", "ALPHAPANDA_LOG_LEVEL"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"{name} is no setting; did you mean {nearest}?")
+
+
+def test_misspelt_variables_and_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAPANDA_ORDER_PARTITIONS", "x")
+    monkeypatch.setenv("ALPHAPANDA_LOG_LEVLE", "INFO")
+    monkeypatch.setenv("ALPHAPANDA_CONTROL_TTL", "60")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    told = [line.partition(" is ")[0] for line in str(caught.value).splitlines()]
+    assert told == ["ALPHAPANDA_CONTROL_TTL", "ALPHAPANDA_LOG_LEVLE", "ALPHAPANDA_ORDER_PARTITIONS"]
+
+
+def test_known_variables_in_any_case_and_those_of_others_are_left_alone() -> None:
+    environment = {"ALPHAPANDA_LOG_LEVEL": "x", "alphapanda_log_format": "y", "HOME": "/", "ALPHA_LOG": "z"}
+    assert unknown_variables(environment) == {}
+
+
+def test_what_kubernetes_tells_of_a_service_with_our_prefix_is_no_setting() -> None:
+    service = "ALPHAPANDA_OPERATOR"
+    links = {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": "80",
+        f"{service}_SERVICE_PORT_METRICS": "80",
+        f"{service}_PORT": "tcp://10.0.0.1:80",
+        f"{service}_PORT_80_TCP": "tcp://10.0.0.1:80",
+        f"{service}_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert unknown_variables(links) == {}
+    del links[f"{service}_SERVICE_HOST"]  # without it they are somebody's mistake
+    assert list(unknown_variables(links)) == sorted(links)
 
 
 @pytest.mark.parametrize(

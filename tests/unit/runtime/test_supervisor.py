@@ -71,7 +71,6 @@ class TestRestart:
         "error",
         [
             FencedError("stale"),
-            StrategyError("on_tick raised"),
             DependencyUnavailableError("redis", "down"),
             ZeroDivisionError("surprise"),
         ],
@@ -402,4 +401,4 @@ class TestOrderOfStart:
 async def test_statuses_come_in_the_order_of_adding(world: World) -> None:
     supervisor = supervise(world, Factory(world, "b"), Factory(world, "a"))
     async with running(world, supervisor):
-        assert [status.details["instance"] for status in supervisor.statuses()] == ["b", "a"]
+        assert [status.instance for status in supervisor.statuses()] == ["b", "a"]

@@ -47,8 +47,7 @@ class MemoryOrderJournal:
         decision = stored_decision(self.database, self.account, request.signal.signal_id)
         entry = self._fresh_entry(request, decision, now)
         if request.journal_epoch != self._valid_epoch():
-            doubtful = _refused(entry, (Code.NOT_RECONCILED, "decided under another journal epoch"))
-            return self._stored(msgspec.structs.replace(doubtful, state=EntryState.UNKNOWN), go=False)
+            return self._stored(_doubtful(entry), go=False)
         if (
             refusal := _payload_refusal(request, decision) or self._refusal(request, entry, state, now)
         ) is not None:
@@ -62,6 +61,8 @@ class MemoryOrderJournal:
             return BeginVerdict(go=False, fresh=False, entry=known)
         decision = stored_decision(self.database, self.account, request.signal.signal_id)
         entry = self._fresh_entry(request, decision, self.database.now())
+        if request.journal_epoch != self._valid_epoch():
+            return self._stored(_doubtful(entry), go=False)
         return self._stored(_refused(entry, (code, message)), go=False)
 
     @script
@@ -290,6 +291,12 @@ def _require(allowed: bool, signal_id: str, outcome: Outcome) -> None:
 def _refused(entry: JournalEntry, refusal: Refusal) -> JournalEntry:
     code, message = refusal
     return msgspec.structs.replace(entry, state=EntryState.FAILED, code=code, message=message)
+
+
+def _doubtful(entry: JournalEntry) -> JournalEntry:
+    """Return the entry of a signal of another epoch: a journal that has lost its tail may have sent it."""
+    refused = _refused(entry, (Code.NOT_RECONCILED, "decided under another journal epoch"))
+    return msgspec.structs.replace(refused, state=EntryState.UNKNOWN)
 
 
 def _payload_refusal(request: BeginRequest, decision: Decision | None) -> Refusal | None:

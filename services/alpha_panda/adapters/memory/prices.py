@@ -52,7 +52,11 @@ class MemoryPriceCache:
         stored = state.quotes
         for token, quote in quotes.items():
             old = stored.get(token)
-            if old is None or (quote.feed_epoch, quote.seq) > (old.feed_epoch, old.seq):
+            if old is None or (
+                quote.seq > old.seq
+                if quote.feed_epoch == old.feed_epoch
+                else quote.feed_epoch > old.feed_epoch
+            ):
                 stored[token] = quote
         if state.heartbeat_ts is None or heartbeat_ts > state.heartbeat_ts:
             state.heartbeat_ts = heartbeat_ts

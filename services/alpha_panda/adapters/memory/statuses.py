@@ -3,11 +3,12 @@
 from alpha_panda.adapters.memory.database import MemoryDatabase, nanoseconds, reading, script
 from alpha_panda.contracts.stored import ServiceStatus
 
+_Key = tuple[str, str, str]
 _Stored = tuple[ServiceStatus, int]
 
 
 class MemoryStatusStore:
-    """`ports.StatusStore`. Statuses come in the order of service and resource."""
+    """`ports.StatusStore`. Statuses come in the order of service, resource and instance."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self.database = database
@@ -16,7 +17,8 @@ class MemoryStatusStore:
     def put(self, status: ServiceStatus, ttl: float) -> None:
         """See the port."""
         self._drop_expired()
-        self._statuses()[status.service, status.resource] = (status, self.database.now() + nanoseconds(ttl))
+        key = (status.service, status.resource, status.instance)
+        self._statuses()[key] = (status, self.database.now() + nanoseconds(ttl))
 
     @reading
     def all(self) -> list[ServiceStatus]:
@@ -24,8 +26,8 @@ class MemoryStatusStore:
         self._drop_expired()
         return [status for _, (status, _) in sorted(self._statuses().items(), key=lambda item: item[0])]
 
-    def _statuses(self) -> dict[tuple[str, str], _Stored]:
-        return self.database.section(self.database.keys.status("", ""), dict[tuple[str, str], _Stored])
+    def _statuses(self) -> dict[_Key, _Stored]:
+        return self.database.section(self.database.keys.status("", "", ""), dict[_Key, _Stored])
 
     def _drop_expired(self) -> None:
         now, statuses = self.database.now(), self._statuses()

@@ -27,6 +27,14 @@ class SimulatedSource(ManifestModel):
     drift: Annotated[Number, Field(ge=-10, le=10)] = Field(
         0.0, description="Annualised mean return; 0.05 is 5 %."
     )
+    correlation: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.3, description="Correlation of any two instruments' moves; 0: none, 1: all move as one."
+    )
+    time_scale: Annotated[Number, Field(gt=0, le=86_400)] = Field(
+        120.0,
+        description="Market seconds that pass in a second of feed time: above 1 a demo sees in a minute what a market "
+        "does in an hour. It changes how far prices move, not how many ticks there are.",
+    )
     speed: Speed = Field(
         1.0,
         description="1: as fast as the wall clock; 10: ten times faster; 0: as fast as possible, virtual clock.",
@@ -75,7 +83,9 @@ class ReplaySource(ManifestModel):
     symbol: Symbol | None = Field(
         None, description="The instrument of all rows, for a file without a symbol or token column."
     )
-    format: Literal["auto", "csv", "parquet"] = Field("auto", description="Format; auto: by the file's name.")
+    format: Literal["auto", "csv", "parquet"] = Field(
+        "auto", description="Format; auto: by the file's first bytes."
+    )
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
         None, description="Character between CSV columns; detected when left out."
     )

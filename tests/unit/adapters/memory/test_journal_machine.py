@@ -170,11 +170,23 @@ class JournalMachine(RuleBasedStateMachine):
         return self.desk.request(self.signals[signal_id], **({"journal_epoch": epoch} | changes))
 
     @precondition(lambda self: run(self.journal.epoch()) is not None)
-    @rule(key=st.integers(0, KEYS - 1), reducing=st.booleans(), limit=st.sampled_from([None, None, 1, 2]))
-    def trade(self, key: int, limit: int | None, *, reducing: bool) -> None:
-        """The usual way: decided, then begun at once."""
-        self.new_signal(key=key, lives=9**6, reducing=reducing)
+    @rule(
+        key=st.integers(0, KEYS - 1),
+        reducing=st.booleans(),
+        limit=st.sampled_from([None, None, 1, 2]),
+        lives=st.sampled_from([3, 9**6]),
+        seconds=st.sampled_from([0, 0, 0, 0, 3]),
+        told=st.sampled_from([None, FILLED, FILLED, PLACED, REJECTED, UNKNOWN]),
+    )
+    def trade(
+        self, key: int, limit: int | None, lives: int, seconds: int, told: Any, *, reducing: bool
+    ) -> None:
+        """The usual way: decided, begun some time later, settled."""
+        self.new_signal(key=key, lives=lives, reducing=reducing)
+        self.harness.clock.advance(seconds)
         self.begin(back=0, limit=limit, wrong="")
+        if told is not None:
+            self.settle(back=0, told=told)
 
     @precondition(lambda self: self.validated)
     @rule(
@@ -323,6 +335,15 @@ class JournalMachine(RuleBasedStateMachine):
         image = self.database.checkpoint_image()
         self.marked = (image, list(self.go_times), dict(self.acknowledged), self.entries())
 
+    @precondition(lambda self: self.gos and run(self.journal.epoch()) is not None)
+    @rule(lose=st.sampled_from(["nothing", "tail", "everything"]), back=RECENT)
+    def restart_under_way(self, lose: str, back: int) -> None:
+        """The store restarts between a decision and its BEGIN."""
+        self.new_signal(key=0, lives=9**6, reducing=False)
+        self.restart(lose=lose)
+        self.begin(back=0, limit=None, wrong="")
+        self.begin(back=back, limit=None, wrong="")
+
     @precondition(lambda self: self.gos)
     @rule(lose=st.sampled_from(["nothing", "tail", "everything"]))
     def restart(self, lose: str) -> None:
@@ -391,7 +412,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 JournalMachine.TestCase.settings = settings(
-    max_examples=200,
+    max_examples=150,
     stateful_step_count=60,
     deadline=None,
     derandomize=True,

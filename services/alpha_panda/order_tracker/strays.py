@@ -1,0 +1,139 @@
+"""What the broker's book shows against the journal's word: late matches, more fills, orders nobody knows.
+
+A broker or a proxy may repeat a request, and a write frozen in a process may arrive after LOST. Such an order is
+booked and latches the account (DESIGN section 1).
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+
+from alpha_panda.contracts.enums import EntryState, OrderStatus, OrderType, Side, SignalClass, Validity
+from alpha_panda.contracts.events import Signal
+from alpha_panda.contracts.instruments import InstrumentMaster
+from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Latch, Outcome
+from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.domain.ids import TAG_DIGITS, TAG_PREFIX
+from alpha_panda.domain.order_events import EXTERNAL
+from alpha_panda.ports import Clock, OrderJournal, Producer
+
+from .latches import announce, halt
+from .resolver import matching_row, outcome_of_row
+
+log = structlog.get_logger()
+
+_OUR_TAG = re.compile(rf"{TAG_PREFIX}[a-z2-7]{{{TAG_DIGITS}}}")
+_REFUSED = (EntryState.FAILED, EntryState.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Strays:
+    """Compares readings of a live account's book with the journal; every change is one script under the lease."""
+
+    topics: TopicMap
+    journal: OrderJournal
+    clock: Clock
+    instruments: InstrumentMaster
+
+    async def settle(self, lease_epoch: int, reading: BookReading, producer: Producer) -> list[JournalEntry]:
+        """Follow, correct and book what the rows show; return the entries that changed.
+
+        `resolve` the entries in doubt with the same reading first.
+        """
+        changed = [
+            await self._settle_one(lease_epoch, row, producer)
+            for row in reading.rows
+            if _OUR_TAG.fullmatch(row.tag)
+        ]
+        return [entry for entry in changed if entry is not None]
+
+    async def _settle_one(self, lease_epoch: int, row: BrokerRow, producer: Producer) -> JournalEntry | None:
+        entry = await self._entry_of(row)
+        if entry is None:
+            return await self._book(lease_epoch, row, producer)
+        outcome = outcome_of_row(row)
+        if entry.state.resting and _progressed(entry, outcome):
+            return await self.journal.fill(entry.signal_id, entry.revision, outcome)
+        if not contradicts(entry, outcome):
+            return None
+        reason = f"order {entry.tag} was {entry.state} but the broker's book says {outcome.state}"
+        latch = await self._latch(f"late-{entry.tag}", reason, producer)
+        return await self.journal.correct(lease_epoch, entry.signal_id, outcome, latch)
+
+    async def _entry_of(self, row: BrokerRow) -> JournalEntry | None:
+        """Return the entry of this very order: a second order of a tag has an entry of its own."""
+        entry = await self.journal.find_tag(row.tag)
+        if (
+            entry is not None
+            and entry.broker_order_id in ("", row.broker_order_id)
+            and matching_row(entry, (row,)) is not None
+        ):
+            return entry
+        return await self.journal.get(external_id(row))
+
+    async def _book(self, lease_epoch: int, row: BrokerRow, producer: Producer) -> JournalEntry | None:
+        """Book an order that has our tag and no entry; one that the broker refused traded nothing."""
+        if row.status in (OrderStatus.FAILED, OrderStatus.LOST):
+            return None
+        reason = f"order {row.broker_order_id} has our tag {row.tag} but the journal does not know it"
+        latch = await self._latch(f"stray-{row.broker_order_id}", reason, producer)
+        return await self.journal.orphan(lease_epoch, self._orphan(row), latch)
+
+    async def _latch(self, latch_id: str, reason: str, producer: Producer) -> Latch:
+        latch = halt(self.topics.account, latch_id, reason, self.clock.now())
+        log.error("order_contradiction", account=self.topics.account, reason=reason)
+        await announce(producer, self.topics, latch)
+        return latch
+
+    def _orphan(self, row: BrokerRow) -> JournalEntry:
+        instrument = self.instruments.by_token.get(row.instrument_token)
+        signal = Signal(
+            signal_id=external_id(row),
+            strategy_id=EXTERNAL,
+            strategy_uid="",
+            instrument_token=row.instrument_token,
+            symbol="" if instrument is None else instrument.symbol,
+            side=Side(row.side),
+            order_type=OrderType.MARKET,  # the book's row doesn't say
+            quantity=row.quantity,
+            validity=Validity.DAY,
+            expires_at=0,
+        )
+        outcome = outcome_of_row(row)
+        return JournalEntry(
+            signal=signal,
+            state=outcome.state,
+            signal_class=SignalClass.INCREASING,
+            tag=row.tag,
+            revision=0,
+            send_by=0,
+            updated_at=0,
+            correlation_id=signal.signal_id,
+            causation_id=row.broker_order_id,
+            broker_order_id=row.broker_order_id,
+            filled_quantity=outcome.filled_quantity,
+            average_price=outcome.average_price,
+            amount=outcome.amount,
+            fees=outcome.fees,
+            message=row.message,
+        )
+
+
+def external_id(row: BrokerRow) -> str:
+    """Return the journal's id of an order whose signal nobody knows."""
+    return f"{EXTERNAL}:{row.broker_order_id}"
+
+
+def contradicts(entry: JournalEntry, outcome: Outcome) -> bool:
+    """Whether the broker took an order that is LOST or FAILED, or filled more of one that has ended."""
+    taken = entry.state in _REFUSED and outcome.state not in _REFUSED
+    return entry.state.terminal and (taken or outcome.filled_quantity > entry.filled_quantity)
+
+
+def _progressed(entry: JournalEntry, outcome: Outcome) -> bool:
+    def stage(of: JournalEntry | Outcome) -> tuple[Decimal, int]:
+        return of.filled_quantity, int(of.state.order_status.rank)
+
+    return stage(outcome) > stage(entry) and outcome.filled_quantity >= entry.filled_quantity

@@ -1,0 +1,223 @@
+"""What the gate is told about a signal, through the running service."""
+
+import pytest
+
+from alpha_panda.adapters.memory.clock import VirtualClock
+from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
+from alpha_panda.testing.taps import Harm
+from unit.risk.world import ACCOUNT, BUY, RELIANCE, SELL, TCS, RiskWorld, documents, signal
+
+SCOPES = (PLATFORM, account_scope(ACCOUNT), strategy_scope("alpha"))
+
+
+class TestPrices:
+    async def test_a_cache_that_does_not_answer_is_as_good_as_no_price(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            world.plan("prices.read", Harm.REFUSE)
+            await world.signal("s1")
+            await world.signal("s2")
+            assert world.codes() == {"s1": "PRICE_MISSING"}
+
+    async def test_no_price_no_order(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open(prices=False)
+        async with world.running():
+            await world.signal("s1")
+            assert world.codes() == {"s1": "PRICE_MISSING"}
+
+    async def test_an_old_price_no_order(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock, documents(risk={"quoteMaxAgeSeconds": 5})).open()
+        async with world.running():
+            await world.pass_seconds(5)
+            await world.signal("in time")
+            await world.pass_seconds(1)
+            await world.signal("late")
+            assert world.codes() == {"late": "PRICE_STALE"}
+
+    @pytest.mark.parametrize("price", [float("nan"), float("inf")])
+    async def test_a_price_that_is_no_number_neither_kills_nor_values(
+        self, clock: VirtualClock, price: float
+    ) -> None:
+        world = await RiskWorld(clock, documents(risk={"maxGrossExposure": "100000"})).open()
+        async with world.running() as task:
+            await world.fill(await world.signal("s1"))
+            await world.price({RELIANCE: price})
+            await world.signal("s2", token=TCS)
+            await world.signal("s3")
+            await world.pass_seconds(2)
+            assert not task.done()
+            assert world.codes() == {"s3": "PRICE_MISSING"}
+            assert world.books()[-1].equity == 1_000_000
+
+    async def test_what_is_held_is_valued_at_last_prices(self, clock: VirtualClock) -> None:
+        """10 at 100, now at 150: with 5 more of the other at 100 the exposure would be 2,000."""
+        world = await RiskWorld(clock, documents(risk={"maxGrossExposure": "1999"})).open()
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            await world.price({RELIANCE: 150.0})
+            await world.signal("s2", BUY, 5, token=TCS)
+            await world.signal("s3", BUY, 4, token=TCS)
+            assert world.codes() == {"s2": "MAX_GROSS_EXPOSURE"}
+
+    async def test_a_position_in_what_left_the_manifest_is_valued_and_harms_nothing(
+        self, clock: VirtualClock
+    ) -> None:
+        manifests = documents(instruments=["NSE:TCS"], risk={"maxGrossExposure": "1000000"})
+        world = await RiskWorld(clock, manifests).open()
+        async with world.running() as task:
+            await world.fill(signal("s0", token=RELIANCE))
+            await world.price({RELIANCE: 110.03})
+            await world.signal("s1", token=TCS)
+            await world.pass_seconds(2)
+            await world.restart()
+            assert task.done()
+            assert world.told() == [("s1", "VALIDATED_SIGNAL")]
+            assert world.letters(world.topics.signals_raw) == []
+            assert str(world.books()[-1].equity) == "1000100.3"
+
+
+class TestDoubt:
+    @pytest.mark.parametrize("state", [EntryState.UNKNOWN, EntryState.SENDING])
+    async def test_an_increasing_order_waits_for_what_is_in_doubt_on_its_key(
+        self, clock: VirtualClock, state: EntryState
+    ) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.doubt(signal("d"), state=state)
+            await world.signal("same key")
+            await world.signal("other instrument", token=TCS)
+            await world.signal("other strategy", strategy="beta")
+            assert world.codes() == {"same key": "IN_DOUBT"}
+
+    async def test_a_reducing_one_does_not(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            await world.doubt(signal("d"))
+            await world.signal("s2", SELL)
+            assert (await world.stored("s2")).signal_class is SignalClass.REDUCING
+            assert world.codes() == {}
+
+    async def test_what_is_settled_is_in_doubt_no_more(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.doubt(signal("d"), state=EntryState.FAILED)
+            await world.signal("s1")
+            assert world.codes() == {}
+
+
+class TestStates:
+    @pytest.mark.parametrize("scope", SCOPES)
+    async def test_each_scope_halts(self, clock: VirtualClock, scope: str) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.ports.control.put_spec(scope, TradingState.HALTED, 1e6)
+            await world.signal("s1")
+            assert world.codes() == {"s1": "TRADING_HALTED"}
+
+    @pytest.mark.parametrize("scope", SCOPES)
+    async def test_a_missing_key_halts(self, clock: VirtualClock, scope: str) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.ports.control.drop_spec(scope)
+            await world.signal("s1")
+            assert world.codes() == {"s1": "TRADING_HALTED"}
+
+    async def test_a_control_store_that_does_not_answer_decides_nothing(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            world.plan("control.read", Harm.REFUSE)
+            await world.signal("s1")
+            assert await world.end() is not None
+            assert world.told() == []
+            await world.start()
+            assert world.told() == [("s1", "VALIDATED_SIGNAL")]
+
+
+class TestAllowed:
+    async def test_a_strategy_that_no_manifest_names_is_refused(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.ports.control.put_spec(strategy_scope("gamma"), TradingState.ACTIVE, 1e6)
+            await world.signal("s1", strategy="gamma")
+            assert world.codes() == {"s1": "STRATEGY_NOT_ACCEPTED"}
+
+    async def test_a_strategy_that_the_account_does_not_accept_is_refused(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock, documents(acceptStrategies=["beta"])).open()
+        async with world.running():
+            await world.signal("s1")
+            await world.signal("s2", strategy="beta")
+            assert world.codes() == {"s1": "STRATEGY_NOT_ACCEPTED"}
+
+    async def test_an_unknown_token_is_refused(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running():
+            await world.signal("s1", instrument_token=5)
+            assert world.codes() == {"s1": "INSTRUMENT_UNKNOWN"}
+
+
+class TestPace:
+    async def test_reducing_orders_take_nothing_from_the_rate(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock, documents(risk={"maxOrdersPerMinute": 2})).open()
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            for n in range(3):
+                await world.fill(await world.signal(f"r{n}", SELL, 2))
+            await world.signal("s2", token=TCS)
+            await world.signal("s3", token=TCS)
+            assert world.codes() == {"s3": "RATE_LIMIT"}
+
+    async def test_it_is_remembered_over_a_restart_and_ends_with_the_day(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock, documents(risk={"maxOrdersPerDay": 1})).open()
+        async with world.running():
+            await world.signal("s1")
+            await world.restart()
+            await world.signal("s2")
+            await world.clock.advance(86_400)
+            await world.price({RELIANCE: 100.0})
+            await world.signal("s3")
+            assert world.codes() == {"s2": "RATE_LIMIT"}
+
+    async def test_a_loop_latches_its_strategy_and_counts_refused_signals(self, clock: VirtualClock) -> None:
+        risk = {"runaway": {"signals": 3, "seconds": 10}, "maxOrderQuantity": "1"}
+        world = await RiskWorld(clock, documents(risk=risk)).open()
+        async with world.running():
+            for n in range(4):
+                await world.signal(f"s{n}")
+            assert [code for _, code in sorted(world.codes().items())] == ["MAX_ORDER_QUANTITY"] * 4
+            (latch,) = (await world.latches(strategy_scope("alpha"))).values()
+            assert (latch.latch_id, latch.state) == ("runaway-loop-2026-01-02", TradingState.HALTED)
+            assert latch.reason == "3 like signals within 10.0 s"
+            assert await world.latches(strategy_scope("beta")) == await world.latches() == {}
+            assert world.controls() == [("strategy/alpha", latch.latch_id, "Halted")]
+
+    async def test_a_slow_repetition_is_no_loop(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock, documents(risk={"runaway": {"signals": 3, "seconds": 10}})).open()
+        async with world.running():
+            for n in range(4):
+                await world.signal(f"s{n}")
+                await world.pass_seconds(5)
+            assert world.codes() == {}
+
+    async def test_a_loop_that_restarts_risk_is_still_one(self, clock: VirtualClock) -> None:
+        world = await RiskWorld(clock, documents(risk={"runaway": {"signals": 3, "seconds": 10}})).open()
+        async with world.running():
+            for n in range(3):
+                await world.signal(f"s{n}")
+                await world.restart()
+            assert world.codes() == {"s2": "RUNAWAY_LOOP"}
+
+    @pytest.mark.parametrize("harm", [Harm.KILL_BEFORE, Harm.KILL_AFTER])
+    @pytest.mark.parametrize("operation", ["control.set_latch", "decisions.record"])
+    async def test_who_dies_while_latching_a_loop_latches_and_refuses_after_the_restart(
+        self, clock: VirtualClock, operation: str, harm: Harm
+    ) -> None:
+        world = await RiskWorld(clock, documents(risk={"runaway": {"signals": 2, "seconds": 10}})).open()
+        async with world.running():
+            await world.signal("s1")
+            world.plan(operation, harm)
+            await world.signal("s2")
+            await world.restart()
+            assert world.codes() == {"s2": "RUNAWAY_LOOP"}
+            assert len(await world.latches(strategy_scope("alpha"))) == 1
