@@ -33,6 +33,7 @@ app = typer.Typer(
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+_CTRL_C = 130  # typer's word for it; ours is 0
 
 Paths = Annotated[list[Path], typer.Argument(help="Manifest files, or folders of them.", show_default=False)]
 Output = Literal["live", "json"]
@@ -124,9 +125,8 @@ def schema(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: errors become one message, never a traceback of the user's fault."""
-    return _guarded(
-        lambda: app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
-    )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return _guarded(lambda: app(words, standalone_mode=False, prog_name="alpha-panda"))
 
 
 def _guarded(command: Callable[[], object]) -> int:
@@ -136,7 +136,7 @@ def _guarded(command: Callable[[], object]) -> int:
         typer.echo(f"error: {error}", err=True)
         return EXIT_USAGE
     except typer.Exit as error:
-        return error.exit_code
+        return 0 if error.exit_code == _CTRL_C else error.exit_code
     except TyperException as error:
         if error.format_message():  # without a command the help has said it all
             typer.echo(f"error: {error.format_message()}", err=True)

@@ -58,6 +58,7 @@ def run_control(resources: ResourceSet, settings: Settings) -> None:
             settings.control_renew_seconds,
         )
         await writer.write()
+        log.info("control keys written", service_name="control", resources=len(resources))
         writing = asyncio.create_task(writer.run())
 
         async def stop() -> None:

@@ -10,7 +10,6 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, OrderStatus, OrderType, SignalClass
 from alpha_panda.contracts.events import Envelope, OrderUpdate, RejectedSignal, Signal, ValidatedSignal
 from alpha_panda.contracts.stored import JournalEntry
-from alpha_panda.domain.fold import traded_amount
 from alpha_panda.domain.ids import broker_tag
 
 _STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
@@ -115,7 +114,7 @@ def _as_told(entry: JournalEntry, update: OrderUpdate) -> JournalEntry:
         revision=update.revision,
         filled_quantity=update.filled_quantity,
         average_price=update.price or entry.average_price,
-        amount=traded_amount(update),
+        amount=update.amount,
         fees=update.fees,
         broker_order_id=update.broker_order_id,
         triggered=bool(update.filled_quantity) and entry.signal.order_type in _STOPS,

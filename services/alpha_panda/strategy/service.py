@@ -53,7 +53,9 @@ def build(context: ServiceContext) -> StreamService:
     runner.service = (
         StreamServiceBuilder("strategy", context)
         .topics([ticks, *(spec for specs in topics for spec in specs)])
-        .topics(dead_letter_topics(TopicMap(name, settings.topic_prefix).signals_rejected for name in accounts))
+        .topics(
+            dead_letter_topics(TopicMap(name, settings.topic_prefix).signals_rejected for name in accounts)
+        )
         .on_start(runner.claim)
         .consume_with(runner.run, "runner", tells_reading=True)
         .on_stop(runner.checkpoint_all)

@@ -1,9 +1,6 @@
 """`alpha-panda run`: what it prints, what it writes, how it ends."""
 
-import asyncio
 import json
-import os
-import signal
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from alpha_panda.compose.embedded import EmbeddedRun
 from unit.cli.kit import (
     OPENING,
     SYMBOL,
@@ -191,25 +187,6 @@ class TestEnding:
         called = alpha("run", path, "--duration", "1ms", "--output", "json")
         assert called.code == 0
         assert called.json["duration_seconds"] < 10  # the drain's time-out is 30
-
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_ctrl_c_and_sigterm_drain_and_still_sum_up(
-        self, alpha: Alpha, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-    ) -> None:
-        path = alpha.write("all.yaml", platform(feed=wall_clock_feed()))
-        stop = EmbeddedRun.request_stop
-        asked = []
-
-        async def killing(self: EmbeddedRun) -> None:
-            asyncio.get_running_loop().call_later(0.5, os.kill, os.getpid(), number)
-            await wait(self)
-
-        wait = EmbeddedRun._until_end_of_run
-        monkeypatch.setattr(EmbeddedRun, "_until_end_of_run", killing)
-        monkeypatch.setattr(EmbeddedRun, "request_stop", lambda run: (asked.append(run), stop(run)))
-        called = alpha("run", path, "--output", "json")
-        assert (called.code, len(asked)) == (0, 1)
-        assert called.json["accounts"]["paper"]["cash"]
 
     def test_only_a_feed(self, alpha: Alpha) -> None:
         called = alpha("run", alpha.write("all.yaml", [feed()]), "--max-ticks", 20, "--output", "json")

@@ -1,5 +1,6 @@
 """The desk's latches and books, through the running service."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,8 @@ from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.enums import OrderStatus, TradingState
 from alpha_panda.contracts.events import ControlChanged, PortfolioSnapshot
 from alpha_panda.contracts.scopes import account_scope, strategy_scope
+from alpha_panda.contracts.stored import Latch
+from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda.testing.taps import Harm
 from unit.risk.world import (
     ACCOUNT,
@@ -247,17 +250,39 @@ class TestDays:
             await world.fill(await world.signal("s2", BUY, 1), 110)
             assert list(await world.latches()) == [f"daily-loss-{DAY}"]
 
+    async def test_the_last_known_prices_survive_a_restart(self, clock: VirtualClock) -> None:
+        world = await limited(clock, {"maxDrawdown": "100"})
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            await world.price({RELIANCE: 120.0})
+            await world.pass_seconds(1)
+            await world.kill()
+            world.taps.plan("risk", "prices.read_many", Harm.REFUSE, times=1000)
+            await world.start()
+            await world.pass_seconds(2)
+            assert world.books()[-1].equity == 1_000_200
+            assert await world.latches() == {}
+
     async def test_a_torn_batch_is_never_saved_by_a_mark(self, clock: VirtualClock) -> None:
-        """The latch fails, the service dies; what it had folded must not reach the store without the latch."""
+        """The latch fails while a mark waits its turn: what was folded must not be stored without the latch."""
         world = await limited(clock)
         async with world.running():
             await world.fill(await world.signal("s0"))
             made = await world.signal("s1", quantity="0.5")
-            world.plan("control.set_latch", Harm.REFUSE)
+            gate, control = asyncio.Event(), world.ports.control
+            working = control.set_latch
+
+            async def broken(latch: Latch) -> None:
+                await gate.wait()
+                raise DependencyUnavailableError("store", f"{latch.latch_id} not set")
+
+            control.set_latch = broken  # type: ignore[method-assign]
             await world.fill(made)
             await world.pass_seconds(2)
-            assert await world.end() is not None
+            gate.set()
+            assert isinstance(await world.end(), DependencyUnavailableError)
             assert "s1" not in (await world.claimed()).folds
+            control.set_latch = working  # type: ignore[method-assign]
             await world.start()
             assert len(await world.latches()) == 1
 

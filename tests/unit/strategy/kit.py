@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field
 
@@ -35,10 +35,12 @@ from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks, tick
 from alpha_panda.domain.ids import event_id, order_id
 from alpha_panda.ports import CheckpointStore, EventBus, Outgoing, Subscription, TopicPartition
 from alpha_panda.runtime.context import Ports, ServiceContext
-from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.sdk import Strategy, StrategyParameters
 from alpha_panda.strategy.service import build
+
+if TYPE_CHECKING:
+    from alpha_panda.runtime.service import StreamService
 
 API = "alphapanda.io/v1alpha1"
 SECOND = 1_000_000_000
@@ -132,7 +134,7 @@ LIVES: defaultdict[tuple[str, str], list[Probe]] = defaultdict(list)
 def strategy(name: str = "probe", tokens: Iterable[int] = (A,), **spec: Any) -> dict[str, Any]:
     uid = spec.pop("uid", None)
     base = {
-        "class": "unit.strategy.kit:Probe",
+        "class": spec.pop("cls", "unit.strategy.kit:Probe"),
         "marketFeed": "demo",
         "instruments": [SYMBOLS[token] for token in tokens],
         "accounts": ["paper"],
@@ -262,7 +264,13 @@ class World:
         await self.send(self.order_news(signal, status, filled, **changes))
 
     def order_news(
-        self, signal: Signal, status: OrderStatus, filled: str = "0", *, account: str = "paper", **changes: Any
+        self,
+        signal: Signal,
+        status: OrderStatus,
+        filled: str = "0",
+        *,
+        account: str = "paper",
+        **changes: Any,
     ) -> Outgoing:
         topics = TopicMap(account)
         event_type, topic = {

@@ -247,7 +247,9 @@ class TestBrokenCode:
         world = make_world(strategy(parameters={"breaks": "on_tick"}))
         await world.start()
         await world.tick(A, BUY)
-        with pytest.raises(StrategyError, match="probe on account paper raised RuntimeError: broken in on_tick"):
+        with pytest.raises(
+            StrategyError, match="probe on account paper raised RuntimeError: broken in on_tick"
+        ):
             await world.task
         assert await world.raw() == []
 

@@ -22,7 +22,9 @@ def cell(name: str, *tokens: int, account: str = "paper") -> Cell:
         topics=TopicMap(account),
         strategy_class=Strategy,
         parameters=StrategyParameters(),
-        instruments=tuple(Instrument(token=token, symbol=f"X:{token}", tick_size=Decimal(1)) for token in tokens),
+        instruments=tuple(
+            Instrument(token=token, symbol=f"X:{token}", tick_size=Decimal(1)) for token in tokens
+        ),
         signal_ttl=1,
         max_tick_age=1,
     )

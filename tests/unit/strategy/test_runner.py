@@ -61,7 +61,7 @@ class TestWhatIsProduced:
         assert [signal.signal_id for signal in await world.signals()] == ids
 
     async def test_the_cause_of_a_signal_from_order_news_is_that_event(self, make_world: MakeWorld) -> None:
-        world = make_world(strategy(**{"class": "unit.strategy.test_runner:Echo"}))
+        world = make_world(strategy(cls="unit.strategy.test_runner:Echo"))
         await world.start()
         await world.tick(A, BUY)
         (first,) = await world.signals()
@@ -294,7 +294,9 @@ class TestTicksSeen:
         await world.start()
         await world.tick(A, 1.0)
         await world.tick(C, 2.0)
-        last = world.ticks(C, 3.0)  # of the old feed, and no record of the new one has come yet in this partition
+        last = world.ticks(
+            C, 3.0
+        )  # of the old feed, and no record of the new one has come yet in this partition
         world.epoch = 2
         await world.tick(A, 4.0)
         await world.send(last)
@@ -442,7 +444,9 @@ class TestLineage:
 
 
 class TestGaps:
-    async def test_topic_check_a_topic_created_anew_is_a_gap_and_the_book_is_loaded(self, world: World) -> None:
+    async def test_topic_check_a_topic_created_anew_is_a_gap_and_the_book_is_loaded(
+        self, world: World
+    ) -> None:
         await world.start()
         await world.tick(A, BUY)
         (signal,) = await world.signals()
@@ -632,7 +636,9 @@ class TestSeveralCells:
 
     async def test_only_the_partitions_that_are_needed_are_taken(self, world: World) -> None:
         await world.start()
-        group = Subscription("probe.strategy", partitions=(TopicPartition(TICKS, 0), TopicPartition(TICKS, 1)))
+        group = Subscription(
+            "probe.strategy", partitions=(TopicPartition(TICKS, 0), TopicPartition(TICKS, 1))
+        )
         await world.tick(A, BUY)
         await world.stop()
         assert {name for name in world.stored().offsets if name.startswith(TICKS)} == {f"{TICKS}/0"}
@@ -641,7 +647,9 @@ class TestSeveralCells:
         async with world.bus.consumer(group) as consumer:
             assert await consumer.committed(TopicPartition(TICKS, 1)) is None
 
-    async def test_cells_that_nothing_has_happened_to_are_not_encoded_again(self, make_world: MakeWorld) -> None:
+    async def test_cells_that_nothing_has_happened_to_are_not_encoded_again(
+        self, make_world: MakeWorld
+    ) -> None:
         world = make_world(strategy("one", [A]), strategy("two", [C]), checkpoint_max_records=1)
         await world.start()
         await world.tick(C, 1.0)

@@ -5,6 +5,7 @@ only what the other ports say. The order-tracker and risk behave as DESIGN secti
 """
 
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from alpha_panda.adapters.memory.journal import MemoryOrderJournal
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.events import Signal
-from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry
+from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry, Outcome
 from alpha_panda.errors import UnknownOutcomeError
 from alpha_panda.ports import BeginRequest
 from contracts.desk import Desk
@@ -43,6 +44,27 @@ TERMINAL = (EntryState.FILLED, EntryState.CANCELLED, EntryState.FAILED, EntrySta
 KEYS = 2
 
 
+@dataclass(frozen=True)
+class Trade:
+    key: int
+    reducing: bool
+    limit: int | None
+    lives: int
+    seconds: float
+    told: Outcome | None
+
+
+TRADES = st.builds(
+    Trade,
+    key=st.integers(0, KEYS - 1),
+    reducing=st.booleans(),
+    limit=st.sampled_from([None, 1, 1, 2]),
+    lives=st.sampled_from([3, 9**6]),
+    seconds=st.sampled_from([0, 0, 0, 0.5, 3]),
+    told=st.sampled_from([None, FILLED, FILLED, PLACED, REJECTED, UNKNOWN]),
+)
+
+
 def run(operation: Coroutine[Any, Any, Any]) -> Any:
     """Run an operation to its end; it may not suspend: it is one step."""
     try:
@@ -64,6 +86,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.desk: Desk = run(Desk.opened(self.stores))
         self.validated: dict[str, Decision] = {}  # what Kafka's signals.validated holds, as first produced
         self.told: dict[str, JournalEntry] = {}  # terminal events that Kafka acknowledged
+        self.epoch_run = self.database.run_id  # the run that the desk's epoch is valid in
         self.signals: dict[str, Signal] = {}
         self.gos: dict[str, JournalEntry] = {}
         self.go_times: list[int] = []
@@ -79,6 +102,10 @@ class JournalMachine(RuleBasedStateMachine):
     def now(self) -> int:
         return self.database.now()
 
+    @property
+    def epoch_valid(self) -> bool:
+        return self.epoch_run == self.database.run_id
+
     def entries(self) -> dict[str, JournalEntry]:
         found = {signal_id: run(self.journal.get(signal_id)) for signal_id in self.signals}
         return {signal_id: item for signal_id, item in found.items() if item is not None}
@@ -91,7 +118,7 @@ class JournalMachine(RuleBasedStateMachine):
         """What BEGIN must answer, from what the other ports tell."""
         if run(self.journal.known(request.signal.signal_id)):
             return "dup", None
-        if request.journal_epoch != run(self.journal.epoch()):
+        if not self.epoch_valid or request.journal_epoch != self.desk.epoch:
             return "unknown", Code.NOT_RECONCILED
         decided = run(self.stores.decisions.get(request.signal.signal_id))
         if (
@@ -135,7 +162,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def decide(self, made: Signal, *, reducing: bool, rejected: bool) -> None:
         """Risk decides nothing without a valid epoch, and drops what the journal knows."""
-        if run(self.journal.epoch()) is None or run(self.journal.known(made.signal_id)):
+        if not self.epoch_valid or run(self.journal.known(made.signal_id)):
             return
         verdict = decision(
             made,
@@ -146,7 +173,7 @@ class JournalMachine(RuleBasedStateMachine):
         stored = run(self.stores.decisions.record(self.desk.risk, verdict))
         self.validated.setdefault(made.signal_id, stored)
 
-    @precondition(lambda self: run(self.journal.epoch()) is not None)
+    @precondition(lambda self: self.epoch_valid)
     @rule(
         key=st.integers(0, KEYS - 1), reducing=st.booleans(), lives=st.sampled_from([1, 3, 9**6, 9**6, 9**6])
     )
@@ -169,24 +196,22 @@ class JournalMachine(RuleBasedStateMachine):
         epoch = self.validated[signal_id].journal_epoch
         return self.desk.request(self.signals[signal_id], **({"journal_epoch": epoch} | changes))
 
-    @precondition(lambda self: run(self.journal.epoch()) is not None)
+    @precondition(lambda self: self.epoch_valid)
     @rule(
-        key=st.integers(0, KEYS - 1),
-        reducing=st.booleans(),
-        limit=st.sampled_from([None, None, 1, 2]),
-        lives=st.sampled_from([3, 9**6]),
-        seconds=st.sampled_from([0, 0, 0, 0, 3]),
-        told=st.sampled_from([None, FILLED, FILLED, PLACED, REJECTED, UNKNOWN]),
+        state=st.sampled_from([TradingState.ACTIVE, TradingState.ACTIVE, *TradingState]),
+        ttl=st.sampled_from([2, 600, 600]),
+        trades=st.lists(TRADES, min_size=1, max_size=8),
     )
-    def trade(
-        self, key: int, limit: int | None, lives: int, seconds: int, told: Any, *, reducing: bool
-    ) -> None:
-        """The usual way: decided, begun some time later, settled."""
-        self.new_signal(key=key, lives=lives, reducing=reducing)
-        self.harness.clock.advance(seconds)
-        self.begin(back=0, limit=limit, wrong="")
-        if told is not None:
-            self.settle(back=0, told=told)
+    def trade(self, state: TradingState, ttl: int, trades: list[Trade]) -> None:
+        """The usual way: a person has looked, then signals are decided, begun some time later, settled."""
+        self.clear()
+        self.control(state=state, ttl=ttl)
+        for one in trades:
+            self.new_signal(key=one.key, lives=one.lives, reducing=one.reducing)
+            self.harness.clock.advance(one.seconds)
+            self.begin(back=0, limit=one.limit, wrong="")
+            if one.told is not None:
+                self.settle(back=0, told=one.told)
 
     @precondition(lambda self: self.validated)
     @rule(
@@ -317,7 +342,6 @@ class JournalMachine(RuleBasedStateMachine):
     def halt(self, state: TradingState) -> None:
         run(self.stores.control.set_latch(latch("person", state=state)))
 
-    @precondition(lambda self: run(self.stores.control.read([SCOPE]))[0].state is not TradingState.ACTIVE)
     @rule()
     def clear(self) -> None:
         """A person has looked; trading goes on."""
@@ -335,7 +359,7 @@ class JournalMachine(RuleBasedStateMachine):
         image = self.database.checkpoint_image()
         self.marked = (image, list(self.go_times), dict(self.acknowledged), self.entries())
 
-    @precondition(lambda self: self.gos and run(self.journal.epoch()) is not None)
+    @precondition(lambda self: self.gos and self.epoch_valid)
     @rule(lose=st.sampled_from(["nothing", "tail", "everything"]), back=RECENT)
     def restart_under_way(self, lose: str, back: int) -> None:
         """The store restarts between a decision and its BEGIN."""
@@ -359,7 +383,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.database.restart(image)
         run(self.desk.take_over())
 
-    @precondition(lambda self: run(self.journal.epoch()) is None)
+    @precondition(lambda self: not self.epoch_valid)
     @rule()
     def reconcile(self) -> None:
         """The order-tracker's way back: what Kafka knows, then the epoch."""
@@ -371,12 +395,20 @@ class JournalMachine(RuleBasedStateMachine):
         self.excused |= {item.signal_id for item in learnt if item.late}
         run(self.journal.adopt(self.desk.lease, run_id, learnt))
         run(self.desk.reopen())
+        self.epoch_run = run_id
 
     # ------------------------------------------------------------------------------------------- invariants
 
     @invariant()
-    def terminal_states_change_only_by_a_correction(self) -> None:
+    def promises_hold(self) -> None:
         present = self.entries()
+        assert (run(self.journal.epoch()) is not None) == self.epoch_valid
+        self.terminal_states_change_only_by_a_correction(present)
+        self.revision_means_one_content_for_ever(present)
+        self.open_holds_exactly_what_is_not_acknowledged(present)
+        self.indices_tell_what_the_entries_say(present)
+
+    def terminal_states_change_only_by_a_correction(self, present: dict[str, JournalEntry]) -> None:
         for signal_id, before in self.last.items():
             after = present[signal_id]
             if before.state.terminal and signal_id not in self.excused:
@@ -386,34 +418,30 @@ class JournalMachine(RuleBasedStateMachine):
                 assert after.filled_quantity >= before.filled_quantity
         self.last, self.excused = present, set()
 
-    @invariant()
-    def revision_means_one_content_for_ever(self) -> None:
-        for signal_id, found in self.entries().items():
+    def revision_means_one_content_for_ever(self, present: dict[str, JournalEntry]) -> None:
+        for signal_id, found in present.items():
             assert self.revisions.setdefault((signal_id, found.revision), found) == found
 
-    @invariant()
-    def open_holds_exactly_what_is_not_acknowledged(self) -> None:
+    def open_holds_exactly_what_is_not_acknowledged(self, present: dict[str, JournalEntry]) -> None:
         unacknowledged = {
             signal_id
-            for signal_id, found in self.entries().items()
+            for signal_id, found in present.items()
             if self.acknowledged.get(signal_id) != found.revision
         }
         listed = [item.signal_id for item in run(self.journal.unacknowledged())]
         assert sorted(listed) == sorted(unacknowledged)
 
-    @invariant()
-    def indices_tell_what_the_entries_say(self) -> None:
-        present = self.entries().values()
+    def indices_tell_what_the_entries_say(self, present: dict[str, JournalEntry]) -> None:
         for listed, wanted in (
-            (run(self.journal.in_doubt()), [item for item in present if item.state.in_doubt]),
-            (run(self.journal.resting()), [item for item in present if item.state.resting]),
+            (run(self.journal.in_doubt()), [item for item in present.values() if item.state.in_doubt]),
+            (run(self.journal.resting()), [item for item in present.values() if item.state.resting]),
         ):
             assert sorted(item.signal_id for item in listed) == sorted(item.signal_id for item in wanted)
 
 
 JournalMachine.TestCase.settings = settings(
-    max_examples=150,
-    stateful_step_count=60,
+    max_examples=120,
+    stateful_step_count=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

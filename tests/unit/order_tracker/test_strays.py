@@ -1,0 +1,227 @@
+"""Late matches, more fills, orders that nobody knows: booked or corrected, and the account latched."""
+
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from alpha_panda.contracts.enums import EntryState, EventType, OrderStatus, TradingState
+from alpha_panda.contracts.events import ControlChanged
+from alpha_panda.contracts.scopes import account_scope
+from alpha_panda.contracts.stored import BrokerRow, JournalEntry, Outcome
+from alpha_panda.domain.ids import broker_tag
+from alpha_panda.errors import FencedError
+from alpha_panda.order_tracker.strays import Strays, contradicts
+from alpha_panda.runtime.records import event_of
+from unit.engine.desk import ACCOUNT, Calls, Desk, Through
+from unit.order_tracker.test_resolver import book, row
+
+REFUSED = Outcome(state=EntryState.FAILED, message="no")
+
+
+def strays(desk: Desk) -> Strays:
+    return Strays(desk.topics, desk.journal, desk.clock, desk.resources.feeds["demo"].instruments)
+
+
+async def settle(desk: Desk, *rows: BrokerRow) -> list[JournalEntry]:
+    return await strays(desk).settle(desk.lease, book(desk.clock.now(), rows), desk.producer)
+
+
+async def latches(desk: Desk) -> list[str]:
+    (reading,) = await desk.control.read([account_scope(ACCOUNT)])
+    return [latch.latch_id for latch in reading.latches]
+
+
+async def ended(desk: Desk, state: EntryState) -> JournalEntry:
+    """Return an order of which the journal says that it is FAILED or LOST."""
+    signal = desk.signal()
+    if state is EntryState.FAILED:
+        desk.broker.answers.append(REFUSED)
+        return await desk.place(signal)
+    desk.broker.answers.append(Outcome(state=EntryState.UNKNOWN))
+    entry = await desk.place(signal)
+    desk.clock._now = entry.send_by
+    lost = await desk.journal.resolve(desk.lease, signal.signal_id, Outcome(state=EntryState.LOST))
+    assert lost is not None
+    return lost
+
+
+@pytest.mark.parametrize("state", [EntryState.LOST, EntryState.FAILED])
+async def test_a_late_match_corrects_the_entry_and_latches(desk: Desk, state: EntryState) -> None:
+    """[G_LATE]"""
+    entry = await ended(desk, state)
+    (corrected,) = await settle(desk, row(entry))
+    assert (corrected.state, corrected.filled_quantity, corrected.late) == (EntryState.FILLED, 10, True)
+    assert await latches(desk) == [f"late-{entry.tag}"]
+    assert (await desk.control.read([account_scope(ACCOUNT)]))[0].state is TradingState.HALTED
+    assert await desk.open_ids() == [entry.signal_id]
+
+
+async def test_a_late_match_is_corrected_once(desk: Desk) -> None:
+    entry = await ended(desk, EntryState.LOST)
+    await settle(desk, row(entry))
+    assert await settle(desk, row(entry)) == []
+
+
+async def test_a_correction_is_told_as_one(desk: Desk) -> None:
+    entry = await ended(desk, EntryState.LOST)
+    await settle(desk, row(entry))
+    tracker = await desk.tracker()
+    await tracker.look_after()
+    await tracker.look_after()
+    kind, update = desk.updates()[-1]
+    assert (kind, update.correction, update.status) == (EventType.ORDER_UPDATED, True, OrderStatus.FILLED)
+    assert update.external is False
+
+
+async def test_a_row_the_broker_refused_corrects_nothing(desk: Desk) -> None:
+    entry = await ended(desk, EntryState.FAILED)
+    nothing = Decimal(0)
+    assert await settle(desk, row(entry, status=OrderStatus.FAILED, filled_quantity=nothing)) == []
+    assert await latches(desk) == []
+
+
+async def test_more_fills_than_an_order_ended_with_are_corrected(desk: Desk) -> None:
+    desk.broker.answers.append(Outcome(state=EntryState.CANCELLED, broker_order_id="b1"))
+    entry = await desk.place(desk.signal())
+    more = row(entry, status=OrderStatus.CANCELLED, filled_quantity=Decimal(4))
+    (corrected,) = await settle(desk, more)
+    assert (corrected.state, corrected.filled_quantity, corrected.late) == (EntryState.CANCELLED, 4, True)
+    assert len(await latches(desk)) == 1
+
+
+async def test_an_order_with_our_tag_and_no_entry_is_booked_and_latches(desk: Desk) -> None:
+    """[F_ORPHAN]"""
+    signal = desk.signal()
+    stray = BrokerRow(
+        broker_order_id="b9",
+        tag=broker_tag(signal.signal_id),
+        instrument_token=signal.instrument_token,
+        side="SELL",
+        quantity=Decimal(3),
+        status=OrderStatus.FILLED,
+        filled_quantity=Decimal(3),
+        average_price=Decimal(2500),
+        fees=Decimal(1),
+    )
+    (booked,) = await settle(desk, stray)
+    assert (booked.signal_id, booked.state, booked.late) == ("external:b9", EntryState.FILLED, True)
+    assert (booked.signal.symbol, booked.signal.side, booked.average_price) == ("NSE:RELIANCE", "SELL", 2500)
+    assert await latches(desk) == ["stray-b9"]
+    assert await settle(desk, stray) == []
+    await (await desk.tracker())._announcer.tell(desk.producer, booked)
+    ((kind, update),) = desk.updates()
+    assert (kind, update.external, update.correction) == (EventType.ORDER_UPDATED, True, True)
+    assert (update.strategy_id, update.filled_quantity) == ("external", 3)
+
+
+async def test_the_signal_of_a_stray_is_never_sent_again(desk: Desk) -> None:
+    signal = desk.signal()
+    tag = {"tag": broker_tag(signal.signal_id)}
+    entry = await desk.place(desk.signal(2))
+    await settle(desk, row(entry, **tag))
+    await desk.control.clear_latch(account_scope(ACCOUNT), "stray-b1")
+    await desk.engine().handle([await desk.validated(signal)])
+    assert desk.broker.calls[signal.signal_id] == 0
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "manual", "apSHOUTING90123456789", "ap0123456789abcdefgh", "apaaaaaaaaaaaaaaaaaaa"]
+)
+async def test_a_row_without_a_tag_of_our_form_is_somebody_elses(desk: Desk, tag: str) -> None:
+    entry = await desk.place(desk.signal())
+    assert await settle(desk, row(entry, tag=tag)) == []
+    assert await latches(desk) == []
+
+
+async def test_a_stray_that_the_broker_refused_traded_nothing(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    other = row(entry, tag=broker_tag("x"), status=OrderStatus.FAILED, filled_quantity=Decimal(0))
+    assert await settle(desk, other) == []
+    assert await latches(desk) == []
+
+
+async def test_a_second_order_of_one_tag_is_booked_beside_the_first(desk: Desk) -> None:
+    """A proxy repeated the request by itself."""
+    desk.broker.answers.append(
+        Outcome(
+            state=EntryState.FILLED,
+            filled_quantity=Decimal(10),
+            average_price=Decimal(2500),
+            broker_order_id="b1",
+        )
+    )
+    entry = await desk.place(desk.signal())
+    (second,) = await settle(desk, row(entry), row(entry, broker_order_id="b2"))
+    assert second.signal_id == "external:b2"
+    assert await latches(desk) == ["stray-b2"]
+    assert await desk.entry(entry.signal) == entry
+
+
+@pytest.mark.parametrize("other", [{"quantity": Decimal(11)}, {"side": "SELL"}, {"instrument_token": 1}])
+async def test_our_tag_on_another_order_is_a_stray(desk: Desk, other: dict[str, Any]) -> None:
+    entry = await ended(desk, EntryState.LOST)
+    (booked,) = await settle(desk, row(entry, **other))
+    assert booked.signal_id == "external:b1"
+    assert (await desk.entry(entry.signal)).state is EntryState.LOST
+
+
+async def test_a_resting_order_follows_its_row(desk: Desk) -> None:
+    entry = await desk.place(desk.limit())
+    same = {"broker_order_id": entry.tag}
+    resting = row(entry, status=OrderStatus.PLACED, filled_quantity=Decimal(0), **same)
+    assert await settle(desk, resting) == []
+    (part,) = await settle(
+        desk, row(entry, status=OrderStatus.PARTIALLY_FILLED, filled_quantity=Decimal(4), **same)
+    )
+    assert (part.state, part.filled_quantity, part.late) == (EntryState.PARTIALLY_FILLED, 4, False)
+    assert await settle(desk, resting) == []  # a read that lags
+    (full,) = await settle(desk, row(entry, **same))
+    assert full.state is EntryState.FILLED
+    assert await latches(desk) == []
+
+
+async def test_an_order_in_doubt_is_left_to_the_resolver(desk: Desk) -> None:
+    desk.broker.answers.append(Outcome(state=EntryState.UNKNOWN))
+    entry = await desk.place(desk.signal())
+    assert await settle(desk, row(entry)) == []
+    assert (await desk.entry(entry.signal)).state is EntryState.UNKNOWN
+
+
+async def test_the_latch_is_in_kafka_before_it_is_in_the_store(desk: Desk) -> None:
+    entry = await ended(desk, EntryState.LOST)
+    calls = Calls()
+    tapped = Strays(
+        desk.topics,
+        cast("Any", Through("journal", desk.journal, calls)),
+        desk.clock,
+        desk.resources.feeds["demo"].instruments,
+    )
+    producer: Any = Through("producer", desk.producer, calls)
+    await tapped.settle(desk.lease, book(0, [row(entry)]), producer)
+    assert calls.names == ["journal.find_tag", "producer.send", "journal.correct"]
+    change = event_of(desk.records[-1]).data
+    assert isinstance(change, ControlChanged)
+    assert (change.latch_id, change.action, change.set_by) == (f"late-{entry.tag}", "set", "order-tracker")
+
+
+async def test_a_stale_lease_corrects_nothing(desk: Desk) -> None:
+    """[G_LEASE]"""
+    entry = await ended(desk, EntryState.LOST)
+    await desk.take_over()
+    desk.lease -= 1
+    with pytest.raises(FencedError):
+        await settle(desk, row(entry))
+    assert await latches(desk) == []
+
+
+async def test_what_contradicts_what(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())  # FILLED, all of it
+    assert not contradicts(entry, Outcome(state=EntryState.PLACED))
+    lost = replace(entry, state=EntryState.LOST, filled_quantity=Decimal(0))
+    assert contradicts(lost, Outcome(state=EntryState.PLACED))
+    assert not contradicts(lost, Outcome(state=EntryState.FAILED))
+    assert contradicts(lost, Outcome(state=EntryState.FAILED, filled_quantity=Decimal(1)))
+    resting = replace(entry, state=EntryState.PLACED, filled_quantity=Decimal(0))
+    assert not contradicts(resting, Outcome(state=EntryState.FILLED, filled_quantity=Decimal(10)))
