@@ -377,6 +377,16 @@ class BeginContract(_AtTheDesk):
 class SettleContract(_AtTheDesk):
     """What becomes of an order."""
 
+    async def test_what_is_in_doubt_on_a_key_is_listed_by_itself(self, desk: Desk) -> None:
+        first, other = await desk.go("s1"), await desk.go("s2", token=2)
+        journal = desk.stores.journal
+        assert await journal.in_doubt(first.signal.key) == [first]
+        assert await journal.in_doubt(other.signal.key) == [other]
+        assert await journal.in_doubt("nobody:1") == []
+        await journal.settle("s1", first.attempt, FILLED, first)
+        assert await journal.in_doubt(first.signal.key) == []
+        assert await journal.in_doubt() == [other]
+
     @pytest.mark.parametrize("told", [FILLED, PARTIAL, PLACED, CANCELLED, REJECTED, UNKNOWN])
     async def test_outcome_is_stored_whole(self, desk: Desk, told: Outcome) -> None:
         first = await desk.go()

@@ -136,7 +136,7 @@ def _guarded(command: Callable[[], object]) -> int:
         typer.echo(f"error: {error}", err=True)
         return EXIT_USAGE
     except typer.Exit as error:
-        return 0 if error.exit_code == _CTRL_C else error.exit_code
+        result = error.exit_code
     except TyperException as error:
         if error.format_message():  # without a command the help has said it all
             typer.echo(f"error: {error.format_message()}", err=True)
@@ -146,7 +146,7 @@ def _guarded(command: Callable[[], object]) -> int:
     except AlphaPandaError as error:
         typer.echo(f"failed: {error}{_place(error)}", err=True)
         return EXIT_FAILED
-    return result if isinstance(result, int) else 0
+    return result if isinstance(result, int) and result != _CTRL_C else 0
 
 
 def _place(error: AlphaPandaError) -> str:

@@ -156,7 +156,8 @@ def _gist(event: Envelope) -> str:
 
 
 def _order_words(signal: Signal) -> str:
-    return f"{signal.strategy_id}: {signal.side} {signal.quantity} {signal.symbol} {signal.order_type} {signal.reason}"
+    words = f"{signal.strategy_id}: {signal.side} {signal.quantity} {signal.symbol} {signal.order_type}"
+    return f"{words} {signal.reason}".rstrip()
 
 
 def _moment(ts: int) -> str:

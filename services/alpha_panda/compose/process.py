@@ -57,17 +57,26 @@ def run_control(resources: ResourceSet, settings: Settings) -> None:
             settings.control_ttl_seconds,
             settings.control_renew_seconds,
         )
-        await writer.write()
-        log.info("control keys written", service_name="control", resources=len(resources))
-        writing = asyncio.create_task(writer.run())
+        writing = asyncio.create_task(_write(writer, resources))
 
         async def stop() -> None:
             writing.cancel()
 
-        await _on_signal(stop)
-        await asyncio.gather(writing, return_exceptions=True)
+        stopping = asyncio.create_task(_on_signal(stop))
+        done, _ = await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await asyncio.gather(writing, stopping, return_exceptions=True)
+        if writing in done and not writing.cancelled():
+            writing.result()
 
     asyncio.run(main())
+
+
+async def _write(writer: ControlWriter, resources: ResourceSet) -> None:
+    await asyncio.sleep(0)  # the signal handlers come first: a signal during the first write must not kill
+    await writer.write()
+    log.info("control keys written", service_name="control", resources=len(resources))
+    await writer.run()
 
 
 def _definition(name: str) -> ServiceDefinition:

@@ -60,7 +60,9 @@ class EpochKeeper:
             return False
         run_id = await self._journal.run_id()
         await put_back(self._kept(self._topics.control), self._ports.control)
-        if not await self._never_traded():
+        if await self._never_traded():
+            await self._rebuild(lease_epoch, run_id)  # there may be rejections
+        else:
             await self._come_back(lease_epoch, run_id, producer)
         epoch = await self._journal.write_epoch(lease_epoch, run_id)
         log.info("journal_epoch_written", account=self._account, epoch=epoch)
@@ -89,6 +91,8 @@ class EpochKeeper:
             rebuild.add(event)
         now = self._clock.now()
         entries = rebuild.entries(now, now + self._terms.send_within)
+        if not entries:
+            return
         log.warning("journal_rebuilt_from_kafka", account=self._account, entries=len(entries), run_id=run_id)
         await self._journal.adopt(lease_epoch, run_id, entries)
         for signal_id in rebuild.refused:  # their rejections are out: no ORDER_FAILED beside them

@@ -136,4 +136,4 @@ def _progressed(entry: JournalEntry, outcome: Outcome) -> bool:
     def stage(of: JournalEntry | Outcome) -> tuple[Decimal, int]:
         return of.filled_quantity, int(of.state.order_status.rank)
 
-    return stage(outcome) > stage(entry) and outcome.filled_quantity >= entry.filled_quantity
+    return stage(outcome) > stage(entry)

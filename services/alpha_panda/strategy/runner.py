@@ -213,11 +213,13 @@ class Runner:
                 return
             marks.begin_epoch(record.partition, batch.feed_epoch)
         routes, sequences, delivered = self.router.by_token.get, marks.sequences, 0
+        seen = sequences.get
         for tick in batch.ticks:
-            cells = routes(tick.token)
-            if cells is None or tick.seq <= sequences.get(tick.token, 0):
+            token, seq = tick.token, tick.seq
+            cells = routes(token)
+            if cells is None or seq <= seen(token, 0):
                 continue
-            sequences[tick.token] = tick.seq
+            sequences[token] = seq
             self._tick = tick
             delivered += 1
             for cell in cells:

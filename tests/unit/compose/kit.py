@@ -11,6 +11,7 @@ from alpha_panda.contracts.enums import (
     OrderStatus,
     OrderType,
     Side,
+    SignalClass,
     TradingState,
     Validity,
 )
@@ -28,7 +29,6 @@ from alpha_panda.contracts.events import (
     TickBatch,
     ValidatedSignal,
 )
-from alpha_panda.contracts.enums import SignalClass
 from alpha_panda.ports import Record
 
 D = Decimal
@@ -91,7 +91,6 @@ def cancel(signal_id: str = "c1", of: str = "s1") -> CancelRequest:
         order_signal_id=of,
         instrument_token=1,
         symbol=SYMBOL,
-        expires_at=TS,
     )
 
 

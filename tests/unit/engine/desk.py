@@ -196,7 +196,7 @@ class Desk:
 
     async def __aenter__(self) -> Self:
         self.bus.observe(self.records.append)
-        await self.bus.ensure_topics(self.topics.specs(2))
+        await self.bus.ensure_topics(self.topics.specs(self.settings.order_partitions))
         self.producer = await self._stack.enter_async_context(self.bus.producer("test"))
         await self.take_over()
         if self._ready:

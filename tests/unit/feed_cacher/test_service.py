@@ -35,7 +35,7 @@ MODE = FeedMode.SIMULATED
 class CountingPrices(MemoryPriceCache):
     writes = 0
 
-    async def write(self, *args: Any) -> None:  # type: ignore[override]
+    async def write(self, *args: Any) -> None:
         self.writes += 1
         await super().write(*args)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, EventType, TradingState
+from alpha_panda.contracts.events import RejectedSignal
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import BookReading
 from alpha_panda.domain.ids import broker_tag
@@ -60,14 +61,31 @@ async def test_a_returned_store_waits_s_and_d_before_its_epoch(desk: Desk, image
     assert await desk.journal.epoch() not in (None, desk.epoch)
 
 
+async def test_what_risk_rejected_is_known_again_and_not_told_as_failed(clock: Any) -> None:
+    """Were it unknown, risk would decide on it anew, and might now let it pass. No wait: nothing was sent."""
+    async with Desk(clock, ready=False) as desk:
+        signal = desk.signal()
+        rejected = RejectedSignal(original_signal=signal, code=Code.RATE_LIMIT, message="", decided_at=1)
+        await desk.produce(
+            desk.topics.signals_rejected, desk.event(EventType.REJECTED_SIGNAL, signal, rejected)
+        )
+        began = clock.now()
+        tracker = await desk.tracker()
+        for _ in range(3):
+            await tracker.look_after()
+        entry = await desk.entry(signal)
+        assert (entry.state, entry.code) == (EntryState.FAILED, Code.RATE_LIMIT)
+        assert desk.told() == []
+        assert clock.now() == began
+
+
 async def test_engines_send_nothing_meanwhile(desk: Desk) -> None:
     await desk.place(desk.signal(1))
-    record = await desk.validated(desk.signal(2, strategy_id="beta"))
+    record = await desk.validated(desk.signal(2))
     await returned(desk)
     leading = asyncio.create_task(desk.tracker())
     await desk.clock.advance(1)
     await desk.engine().handle([record])
-    assert (await desk.entry(desk.signal(2))).code in (Code.NOT_RECONCILED, None)
     assert (await desk.entry(desk.signal(2))).state is EntryState.UNKNOWN
     await leading
     await desk.engine().handle([record])  # decided under the old epoch: never sent
@@ -76,13 +94,13 @@ async def test_engines_send_nothing_meanwhile(desk: Desk) -> None:
 
 async def test_told_orders_settle_and_untold_ones_are_unknown_then_lost(desk: Desk) -> None:
     """[F_REBUILD]"""
-    filled, untold, resting = desk.signal(1), desk.signal(2, strategy_id="b"), desk.limit(3, strategy_id="c")
+    filled, untold, resting = desk.signal(1), desk.signal(2), desk.limit(3)
     await desk.place(filled)
+    await desk.place(resting)
     calls = Calls()
     calls.plan("kill before", "producer.send")
     with pytest.raises(asyncio.CancelledError):
         await desk.engine(calls).handle([await desk.validated(untold)])
-    await desk.place(resting)
     await returned(desk)
     tracker = await desk.tracker()
     states = [(await desk.entry(signal)).state for signal in (filled, untold, resting)]
@@ -164,7 +182,7 @@ async def test_the_book_is_read_after_the_wait_and_completely(desk: Desk) -> Non
 async def test_the_book_settles_what_is_in_doubt_before_the_epoch(desk: Desk) -> None:
     signal = desk.signal()
     await desk.validated(signal)
-    twin = await desk.place(desk.signal(2, strategy_id="b"))
+    twin = await desk.place(desk.signal(2))
     await returned(desk)
     tag = {"tag": broker_tag(signal.signal_id)}
     seen: list[str | None] = []
@@ -270,7 +288,7 @@ async def test_what_cannot_be_decoded_is_left_out(desk: Desk) -> None:
 async def test_an_engine_that_settles_during_the_rebuild_is_believed(desk: Desk) -> None:
     """[F_SETTLE] Its answer came after the store had forgotten the order, and before or after the rebuild."""
     for n, when in enumerate((0.0, 1.0), start=1):
-        signal = desk.signal(n, strategy_id=f"s{n}")
+        signal = desk.signal(n)
         record = await desk.validated(signal)
 
         async def forgetful(name: str, call: Any, when: float = when) -> Any:

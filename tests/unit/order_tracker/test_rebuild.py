@@ -1,6 +1,5 @@
 """What Kafka's events make of a journal that forgot: pure, so each rule is a table of events."""
 
-from collections.abc import Callable
 from decimal import Decimal
 from itertools import permutations
 
@@ -113,11 +112,26 @@ async def test_a_rejection_settles_but_an_order_event_counts_more(desk: Desk) ->
         assert entry.state is EntryState.FILLED
 
 
-async def test_what_was_never_validated_makes_no_entry(desk: Desk) -> None:
+async def test_an_order_event_alone_makes_no_entry(desk: Desk) -> None:
+    """Without its decision the signal is not known; what the broker has is found by its tag."""
+    assert rebuilt(about(await desk.place(desk.signal()))) == []
+
+
+async def test_what_was_rejected_is_failed(desk: Desk) -> None:
     signal = desk.signal()
-    entry = await desk.place(signal)
-    rejected = RejectedSignal(original_signal=signal, code=Code.RATE_LIMIT, message="", decided_at=1)
-    assert rebuilt(about(entry), desk.event(EventType.REJECTED_SIGNAL, signal, rejected)) == []
+    rejected = RejectedSignal(original_signal=signal, code=Code.RATE_LIMIT, message="many", decided_at=7)
+    rebuild = Rebuild()
+    rebuild.add(desk.event(EventType.REJECTED_SIGNAL, signal, rejected))
+    (entry,) = rebuild.entries(NOW, SEND_BY)
+    assert (entry.state, entry.code, entry.message) == (EntryState.FAILED, Code.RATE_LIMIT, "many")
+    assert (entry.signal_class, entry.created_at) == (SignalClass.INCREASING, 7)
+    assert rebuild.refused == [signal.signal_id]
+
+
+async def test_a_rejected_cancel_is_no_order(desk: Desk) -> None:
+    request = desk.cancel_request(desk.signal())
+    rejected = RejectedSignal(original_signal=request, code=Code.UNKNOWN_ORDER, message="", decided_at=7)
+    assert rebuilt(desk.event(EventType.REJECTED_SIGNAL, request, rejected)) == []
 
 
 async def test_orders_that_are_not_ours_say_nothing_of_ours(desk: Desk) -> None:
@@ -151,5 +165,4 @@ async def test_entries_come_in_the_order_of_validation(desk: Desk) -> None:
 
 
 def test_every_status_is_a_state() -> None:
-    state: Callable[[str], EntryState] = EntryState
-    assert {state(status.value) for status in OrderStatus} == {s for s in EntryState if not s.in_doubt}
+    assert {EntryState(status.value) for status in OrderStatus} == {s for s in EntryState if not s.in_doubt}

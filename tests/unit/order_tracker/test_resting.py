@@ -159,18 +159,24 @@ async def test_an_order_whose_placing_was_never_told_is_watched_too(desk: Desk) 
         assert await desk.prices.watched(FEED) == {TOKEN}
 
 
-async def test_an_older_look_does_not_undo_a_newer_one(clock: VirtualClock) -> None:
-    async with Desk(clock, yields=True) as desk:
-        tracker = await desk.tracker()
-        await desk.quote(3900.0, token=OTHER_TOKEN)
-        await desk.place(desk.limit())
-        first = asyncio.create_task(tracker.resting.refresh(desk.producer))
-        await asyncio.sleep(0)
-        await desk.place(
-            desk.limit(2, price="3800", instrument_token=OTHER_TOKEN, symbol="NSE:TCS", strategy_id="alpha")
-        )
-        await asyncio.gather(first, tracker.resting.refresh(desk.producer))
-        assert await desk.prices.watched(FEED) == {TOKEN, OTHER_TOKEN}
+async def test_an_older_look_does_not_undo_a_newer_one(desk: Desk) -> None:
+    """A second look begins, and sees more, while the first one writes what it has seen."""
+    second: list[asyncio.Task[None]] = []
+
+    async def slow(name: str, call: Any) -> Any:
+        if name == "prices.watch" and not second:
+            await desk.place(desk.limit(2, price="3800", instrument_token=OTHER_TOKEN, symbol="NSE:TCS"))
+            second.append(asyncio.create_task(tracker.resting.refresh(desk.producer)))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return await call()
+
+    await desk.quote(3900.0, token=OTHER_TOKEN)
+    tracker = await desk.tracker(slow)
+    await desk.place(desk.limit())
+    await tracker.resting.refresh(desk.producer)
+    await asyncio.gather(*second)
+    assert await desk.prices.watched(FEED) == {TOKEN, OTHER_TOKEN}
 
 
 # ------------------------------------------------------------------------------------------- once, by anybody
@@ -209,6 +215,23 @@ async def test_a_closed_session_fills_nothing(clock: VirtualClock) -> None:
             await desk.range(2400.0, 2400.0, 2400.0)
             await after(desk, 0)
             assert await state(desk, signal) is EntryState.PLACED
+
+
+async def test_a_break_fills_nothing_and_ends_nothing(clock: VirtualClock) -> None:
+    hours = [{"open": "09:15", "close": "14:30"}, {"open": "14:45", "close": "15:30"}]
+    async with Desk(clock, manifests=documents(feed={**XBOM, "sessions": hours})) as desk:
+        signal = desk.limit()
+        await desk.place(signal)
+        async with following(desk) as tracker:
+            await after(desk, 20 * 60)  # 14:35
+            await desk.range(2400.0, 2400.0, 2400.0)
+            await after(desk, 0)
+            await tracker.look_after()
+            assert await state(desk, signal) is EntryState.PLACED
+            await after(desk, 15 * 60)
+            await desk.range(2400.0, 2400.0, 2400.0)
+            await after(desk, 0)
+            assert await state(desk, signal) is EntryState.FILLED
 
 
 async def test_after_the_products_cut_off_what_rests_goes_on_filling(clock: VirtualClock) -> None:

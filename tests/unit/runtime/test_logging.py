@@ -170,3 +170,24 @@ def test_secrets_inside_a_text_are_replaced(text: str, shown: str) -> None:
 @given(st.from_regex(r"[A-Za-z0-9._-]{8,40}", fullmatch=True), st.sampled_from(["=", ": ", '": "', "= '"]))
 def test_no_value_after_a_secrets_name_survives(value: str, between: str) -> None:
     assert value not in redact_text(f"url?a=1&api_key{between}{value}&b=2")
+
+
+def test_without_tracebacks_an_error_is_told_by_its_words() -> None:
+    stream = io.StringIO()
+    configure_logging(Settings(log_format="json"), stream, tracebacks=False)
+    try:
+        raise ValueError("no good")  # noqa: TRY301 - what is logged
+    except ValueError as error:
+        structlog.get_logger().exception("from here")
+        structlog.get_logger().error("given", exc_info=error)
+        structlog.get_logger().error("with words of its own", error="mine", exc_info=error)
+    told = lines(stream)
+    assert [line["error"] for line in told] == ["ValueError('no good')", "ValueError('no good')", "mine"]
+    assert not any("exception" in line or "exc_info" in line for line in told)
+
+
+def test_a_line_without_an_error_gets_none() -> None:
+    stream = io.StringIO()
+    configure_logging(Settings(log_format="json"), stream, tracebacks=False)
+    structlog.get_logger().warning("late")
+    assert "error" not in lines(stream)[0]

@@ -91,6 +91,55 @@ class TestRestart:
             assert supervisor.services == {"engine": second}
             assert supervisor.restarts("engine") == 1
 
+    async def test_a_user_s_strategy_that_can_not_even_start_is_given_up_at_once(self, world: World) -> None:
+        factory = Factory(world)
+        factory.failures = [StrategyError("on_start raised")]
+        async with running(world, supervise(world, factory)) as task:
+            with pytest.raises(StrategyError, match="on_start raised"):
+                await task
+        assert len(factory.built) == 1
+
+    async def test_a_user_s_strategy_that_breaks_later_is_started_again(self, world: World) -> None:
+        factory = Factory(world)
+        factory.handler.failures = [StrategyError("on_tick raised")]
+        await world.produce("a")
+        async with running(world, supervise(world, factory)):
+            await world.clock.advance(1)
+            assert len(factory.built) == 2
+
+    async def test_who_failed_and_has_not_been_ready_since_is_down(self, world: World) -> None:
+        factory, sound = Factory(world), Factory(world, "risk")
+        error = FencedError("stale")
+        factory.failures = [error]
+        supervisor = supervise(world, factory, sound)
+        async with running(world, supervisor):
+            assert supervisor.down == {"engine": error}
+            await world.clock.advance(1)
+            assert supervisor.down == {}
+
+    async def test_who_was_killed_on_purpose_is_not_down(self, world: World) -> None:
+        supervisor = supervise(world, Factory(world))
+        async with running(world, supervisor):
+            await supervisor.kill("engine", restart=False)
+            assert supervisor.down == {}
+
+    async def test_a_member_on_hold_stops_and_is_not_started_again(self, world: World) -> None:
+        diary: list[str] = []
+        factory = Factory(world, diary=diary)
+        supervisor = supervise(world, factory)
+        async with running(world, supervisor):
+            await supervisor.hold("engine")
+            await world.clock.advance(60)
+            assert diary == ["start engine", "stop engine"]
+
+    async def test_a_member_on_hold_is_not_started_for_the_first_time_either(self, world: World) -> None:
+        factory = Factory(world)
+        supervisor = supervise(world, factory)
+        await supervisor.hold("engine")
+        async with running(world, supervisor):
+            await world.clock.advance(60)
+            assert factory.built == []
+
     async def test_the_waits_grow_to_their_cap(self, make_world: Callable[..., World]) -> None:
         world = make_world(restart_max_attempts=12, restart_initial_seconds=1, restart_max_seconds=4)
         factory = Factory(world)
