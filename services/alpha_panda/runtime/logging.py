@@ -60,7 +60,9 @@ def _is_secret(key: object, value: object) -> bool:
     return bool(_SECRET_KEY.search(key))
 
 
-def without_traceback(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def without_traceback(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Drop the exception, but for its words where the line has no `error` of its own; a structlog processor."""
     told = event.pop("exc_info", None)
     error = sys.exc_info()[1] if told is True else told[1] if isinstance(told, tuple) else told

@@ -304,7 +304,11 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     known = {env_name(field): field for field in Settings.model_fields}
     found = {}
     for name in sorted(environment):
-        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known and not _is_link(name, environment):
+        if (
+            name.upper().startswith(ENV_PREFIX)
+            and name.upper() not in known
+            and not _is_link(name, environment)
+        ):
             asked = name.upper().removeprefix(ENV_PREFIX).lower()
             found[name] = env_name(get_close_matches(asked, known.values(), n=1, cutoff=0.0)[0])
     return found

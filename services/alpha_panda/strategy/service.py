@@ -70,8 +70,10 @@ def cell_specs(strategy: StrategyResource, resources: ResourceSet, settings: Set
     spec = strategy.spec
     loaded = strategy_class(strategy, resources)
     master = resources.feeds[spec.market_feed].instruments
-    ttl = spec.signal_ttl_seconds or settings.signal_ttl_seconds
-    max_age = spec.max_tick_age_seconds or settings.tick_max_age_seconds
+    ttl = settings.signal_ttl_seconds if spec.signal_ttl_seconds is None else spec.signal_ttl_seconds
+    max_age = (
+        settings.tick_max_age_seconds if spec.max_tick_age_seconds is None else spec.max_tick_age_seconds
+    )
     return [
         CellSpec(
             strategy_id=strategy.metadata.name,

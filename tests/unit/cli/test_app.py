@@ -119,18 +119,28 @@ def faults(value: Any, part: dict[str, Any], schema: dict[str, Any], place: str 
         return [f"{place}: {value!r} is not one of {part['enum']}"]
     if "type" in part and not isinstance(value, TYPES[part["type"]]):  # type: ignore[arg-type]
         return [f"{place}: {value!r} is no {part['type']}"]
-    found_below = []
-    if isinstance(value, dict) and "properties" in part:
-        known = part["properties"]
-        if part.get("additionalProperties") is False:
-            found_below += [f"{place}.{key} is unknown" for key in value if key not in known]
-        found_below += [f"{place}.{key} is missing" for key in part.get("required", ()) if key not in value]
-        for key in value.keys() & known.keys():
-            found_below += faults(value[key], known[key], schema, f"{place}.{key}")
-    if isinstance(value, list) and "items" in part:
-        for position, item in enumerate(value):
-            found_below += faults(item, part["items"], schema, f"{place}[{position}]")
-    return found_below
+    return [*_faults_of_fields(value, part, schema, place), *_faults_of_items(value, part, schema, place)]
+
+
+def _faults_of_fields(value: Any, part: dict[str, Any], schema: dict[str, Any], place: str) -> list[str]:
+    if not isinstance(value, dict) or "properties" not in part:
+        return []
+    known = part["properties"]
+    found = [f"{place}.{key} is missing" for key in part.get("required", ()) if key not in value]
+    if part.get("additionalProperties") is False:
+        found += [f"{place}.{key} is unknown" for key in value if key not in known]
+    for key in value.keys() & known.keys():
+        found += faults(value[key], known[key], schema, f"{place}.{key}")
+    return found
+
+
+def _faults_of_items(value: Any, part: dict[str, Any], schema: dict[str, Any], place: str) -> list[str]:
+    if not isinstance(value, list) or "items" not in part:
+        return []
+    found: list[str] = []
+    for position, item in enumerate(value):
+        found += faults(item, part["items"], schema, f"{place}[{position}]")
+    return found
 
 
 class TestValidate:
@@ -144,7 +154,9 @@ class TestValidate:
         assert alpha("validate", alpha.folder).code == 0
 
     def test_parameters_are_checked_by_the_strategy_s_own_model(self, alpha: Alpha) -> None:
-        called = alpha("validate", alpha.write("all.yaml", platform(strategy=strategy(parameters={"lookback": 0}))))
+        called = alpha(
+            "validate", alpha.write("all.yaml", platform(strategy=strategy(parameters={"lookback": 0})))
+        )
         assert (called.code, called.out) == (2, "")
         assert "spec.parameters.lookback" in called.err
 
@@ -192,7 +204,12 @@ class TestService:
 
     def test_no_resource_of_its_kind(self, alpha: Alpha) -> None:
         called = alpha(
-            "service", "engine", "--manifests", alpha.write("f.yaml", [feed()]), "--resource", "BrokerAccount/paper"
+            "service",
+            "engine",
+            "--manifests",
+            alpha.write("f.yaml", [feed()]),
+            "--resource",
+            "BrokerAccount/paper",
         )
         assert called.code == 2
         assert "no BrokerAccount in the manifests" in called.err
@@ -219,7 +236,9 @@ class TestEntry:
         monkeypatch.setattr(app, "main", interrupted)
         assert entry.main() == 0
 
-    @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 0), (DependencyUnavailableError("redis", "down"), 1)])
+    @pytest.mark.parametrize(
+        ("error", "code"), [(KeyboardInterrupt(), 0), (DependencyUnavailableError("redis", "down"), 1)]
+    )
     def test_exit_codes(
         self, alpha: Alpha, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
     ) -> None:
@@ -255,5 +274,3 @@ def test_signals_are_left_as_they_were(alpha: Alpha) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     alpha("run", alpha.write("all.yaml", [feed()]), "--max-ticks", 5, "--output", "json")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-

@@ -14,7 +14,9 @@ def test_durations_as_people_type_them(text: str, seconds: float) -> None:
     assert parse_duration(text, "--duration") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "-5s", "0", "0s", "5 s", "1d", "five", "1e3", "nan", "inf", "5s5s"])
+@pytest.mark.parametrize(
+    "text", ["", "s", "-5s", "0", "0s", "5 s", "1d", "five", "1e3", "nan", "inf", "5s5s"]
+)
 def test_anything_else_is_refused_with_the_option_and_a_remedy(text: str) -> None:
     with pytest.raises(UserInputError) as caught:
         parse_duration(text, "--duration")

@@ -17,14 +17,18 @@ from unit.cli.kit import Alpha, platform, wall_clock_feed
 SECONDS = 60
 """Longest wait for a process on a busy machine; they take one or two."""
 
-RESOURCES = {"MarketFeed": "MarketFeed/demo", "BrokerAccount": "BrokerAccount/paper", "Strategy": "Strategy/alpha"}
+RESOURCES = {
+    "MarketFeed": "MarketFeed/demo",
+    "BrokerAccount": "BrokerAccount/paper",
+    "Strategy": "Strategy/alpha",
+}
 
 
 @contextmanager
 def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
     """A Python process whose log is JSON, from INFO up; killed at the end if it still runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ALPHAPANDA_")}
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - the project's own programs
         [sys.executable, *(str(argument) for argument in arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -71,7 +71,9 @@ class TestJson:
         events = alpha.folder / "events.jsonl"
         called = alpha("run", path, "--output", "json", "--max-ticks", 400, "--seed", 3, "--events", events)
         book = called.json["accounts"]["paper"]
-        last = [event for event in events_of(events) if event["type"] == "MARKET_TICKS"][-1]["data"]["ticks"][-1]
+        last = [event for event in events_of(events) if event["type"] == "MARKET_TICKS"][-1]["data"]["ticks"][
+            -1
+        ]
         held = sum(Decimal(view["quantity"]) for view in book["positions"].values())
         price = Decimal(str(last["last_price"]))
         assert Decimal(book["equity"]) == Decimal(book["cash"]) + held * price
@@ -89,7 +91,9 @@ class TestJson:
         }
         filled_events = sum(event["type"] == "ORDER_FILLED" for event in told)
         assert called.json["signals"]["raw"] == len(ids["TRADING_SIGNAL"])
-        assert called.json["orders"]["filled"] == len(ids["ORDER_FILLED"]) < filled_events  # some fill in parts
+        assert (
+            called.json["orders"]["filled"] == len(ids["ORDER_FILLED"]) < filled_events
+        )  # some fill in parts
 
 
 class TestEvents:
@@ -170,7 +174,9 @@ class TestEnding:
     def test_max_ticks_counts_over_all_feeds(self, alpha: Alpha) -> None:
         second = feed()
         second["metadata"] = {"name": "other"}
-        called = alpha("run", alpha.write("all.yaml", [feed(), second]), "--max-ticks", 55, "--output", "json")
+        called = alpha(
+            "run", alpha.write("all.yaml", [feed(), second]), "--max-ticks", 55, "--output", "json"
+        )
         assert called.json["ticks"] == 55
 
     def test_a_replay_ends_with_its_file(self, alpha: Alpha) -> None:
@@ -221,13 +227,17 @@ class TestFailure:
         assert (called.code, called.out) == (1, "")
         messages = [line for line in called.err.splitlines() if not line.startswith("{")]
         assert len(messages) == 1
-        assert messages[0].startswith("failed: strategy alpha on account paper raised RuntimeError: no good (")
+        assert messages[0].startswith(
+            "failed: strategy alpha on account paper raised RuntimeError: no good ("
+        )
         assert messages[0].endswith("broken_start.py, line 6, in on_start)")
 
     def test_a_strategy_that_keeps_raising_is_given_up(self, alpha: Alpha) -> None:
         called = alpha("run", alpha.write("all.yaml", platform(strategy=broken(alpha, "tick"))))
         assert (called.code, called.out) == (1, "")
-        assert called.err.splitlines()[-1].startswith("failed: strategy alpha on account paper raised RuntimeError")
+        assert called.err.splitlines()[-1].startswith(
+            "failed: strategy alpha on account paper raised RuntimeError"
+        )
 
     def test_a_service_that_is_down_at_the_end_is_no_success(self, alpha: Alpha) -> None:
         documents = platform(feed=wall_clock_feed(), strategy=broken(alpha, "tick"))
@@ -267,7 +277,9 @@ class TestRefusal:
         return called.err
 
     def test_a_path_that_does_not_exist(self, alpha: Alpha) -> None:
-        assert "nowhere.yaml: there is no such file or folder" in self.refused(alpha, alpha.folder / "nowhere.yaml")
+        assert "nowhere.yaml: there is no such file or folder" in self.refused(
+            alpha, alpha.folder / "nowhere.yaml"
+        )
 
     def test_all_faults_of_all_manifests_at_once(self, alpha: Alpha) -> None:
         wrong_feed = feed({"simulated": {"volatility": -1}})

@@ -111,7 +111,9 @@ def rejected(original: Signal) -> RejectedSignal:
     )
 
 
-def order(signal_id: str = "s1", status: OrderStatus = OrderStatus.FILLED, filled: str = "10", **fields: Any) -> OrderUpdate:
+def order(
+    signal_id: str = "s1", status: OrderStatus = OrderStatus.FILLED, filled: str = "10", **fields: Any
+) -> OrderUpdate:
     given: dict[str, Any] = {
         "order_id": "o",
         "strategy_id": "momentum-shared",

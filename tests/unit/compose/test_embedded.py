@@ -124,4 +124,7 @@ def test_every_replica_s_status_is_kept() -> None:
 
     found: list[tuple[str, str]] = []
     run_embedded(load(*platform(feed=wall_clock_feed())), Settings(), RunOptions(), beside=beside)
-    assert [instance for service, instance in found if service == "engine"] == ["engine-paper-0", "engine-paper-1"]
+    assert [instance for service, instance in found if service == "engine"] == [
+        "engine-paper-0",
+        "engine-paper-1",
+    ]

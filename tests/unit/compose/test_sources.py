@@ -79,7 +79,12 @@ def test_every_word_on_a_replay_reaches_it() -> None:
     assert isinstance(source, ReplaySource)
     told = source._options
     assert (told.path, told.speed, told.strict, told.timezone) == ("a.csv", 3, True, "Asia/Kolkata")
-    assert (told.timestamp_unit, told.symbol, told.format, told.delimiter) == ("ms", "NSE:RELIANCE", "csv", ";")
+    assert (told.timestamp_unit, told.symbol, told.format, told.delimiter) == (
+        "ms",
+        "NSE:RELIANCE",
+        "csv",
+        ";",
+    )
     assert (told.bar_seconds, told.bar_label, told.columns) == (60, "end", {"last_price": "px"})
 
 

@@ -89,7 +89,7 @@ def test_a_paper_account_trades_unless_it_is_halted_and_only_its_rate_is_limited
 def test_a_strategy_s_defaults() -> None:
     spec = strategy().spec
     assert (spec.trading_state, spec.deletion_policy) == (TradingState.ACTIVE, DeletionPolicy.CANCEL_ORDERS)
-    assert (spec.max_tick_age_seconds, spec.signal_ttl_seconds, spec.parameters) == (5.0, 10.0, {})
+    assert (spec.max_tick_age_seconds, spec.signal_ttl_seconds, spec.parameters) == (None, None, {})
     assert set(spec.risk.model_dump().values()) == {None}
 
 

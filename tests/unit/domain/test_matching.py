@@ -580,7 +580,9 @@ def test_the_average_shown_is_the_amount_by_the_quantity_to_ten_places(
             assert (outcome.amount, outcome.average_price) == (None, 0)
             continue
         assert outcome.amount is not None
-        difference = Fraction(outcome.average_price) - Fraction(outcome.amount) / Fraction(outcome.filled_quantity)
+        difference = Fraction(outcome.average_price) - Fraction(outcome.amount) / Fraction(
+            outcome.filled_quantity
+        )
         assert abs(difference) <= Fraction(1, 2 * 10**10)
 
 

@@ -31,6 +31,13 @@ async def test_a_cell_an_account_with_what_the_manifest_says(make_world: MakeWor
     assert one.topics.signals_raw == "paper.signals.raw"
 
 
+async def test_times_that_the_manifest_does_not_name_are_the_platforms(make_world: MakeWorld) -> None:
+    world = make_world(strategy())
+    settings = world.settings.model_copy(update={"signal_ttl_seconds": 3.5, "tick_max_age_seconds": 1.5})
+    (spec,) = cell_specs(world.resources.strategies["probe"], world.resources, settings)
+    assert (spec.signal_ttl, spec.max_tick_age) == (3_500_000_000, 1_500_000_000)
+
+
 async def test_without_a_uid_the_name_stands_for_it(world: World) -> None:
     (spec,) = cell_specs(world.resources.strategies["probe"], world.resources, world.settings)
     assert spec.strategy_uid == "probe"

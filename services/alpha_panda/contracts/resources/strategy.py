@@ -131,10 +131,13 @@ class StrategySpec(RuledModel):
         description="When the strategy is deleted: Retain leaves all, CancelOrders cancels what rests, "
         "Flatten also closes its positions.",
     )
-    max_tick_age_seconds: Seconds = Field(
-        5.0, description="A tick older than this rebuilds the strategy's state but makes no signal."
+    max_tick_age_seconds: Seconds | None = Field(
+        None,
+        description="A tick older than this rebuilds state but sends no signal; absent: the platform's setting.",
     )
-    signal_ttl_seconds: Seconds = Field(10.0, description="How long a signal may be acted on.")
+    signal_ttl_seconds: Seconds | None = Field(
+        None, description="How long a signal may be acted on; absent: the platform's setting."
+    )
 
     @classmethod
     def rules(cls, raw: object) -> Iterator[Finding]:
