@@ -52,6 +52,7 @@ class Trade:
     lives: int
     seconds: float
     told: Outcome | None
+    wrong: str
 
 
 TRADES = st.builds(
@@ -62,6 +63,7 @@ TRADES = st.builds(
     lives=st.sampled_from([3, 9**6]),
     seconds=st.sampled_from([0, 0, 0, 0.5, 3]),
     told=st.sampled_from([None, FILLED, FILLED, PLACED, REJECTED, UNKNOWN]),
+    wrong=st.sampled_from(["", "", "", "", "payload", "epoch"]),
 )
 
 
@@ -209,7 +211,7 @@ class JournalMachine(RuleBasedStateMachine):
         for one in trades:
             self.new_signal(key=one.key, lives=one.lives, reducing=one.reducing)
             self.harness.clock.advance(one.seconds)
-            self.begin(back=0, limit=one.limit, wrong="")
+            self.begin(back=0, limit=one.limit, wrong=one.wrong)
             if one.told is not None:
                 self.settle(back=0, told=one.told)
 
@@ -285,7 +287,8 @@ class JournalMachine(RuleBasedStateMachine):
         off=st.sampled_from([0, 0, 0, -1, 1]),
     )
     def fill(self, back: int, told: Any, off: int) -> None:
-        signal_id = self.recent(back)
+        resting = run(self.journal.resting())
+        signal_id = resting[back % len(resting)].signal_id if resting else self.recent(back)
         before = run(self.journal.get(signal_id))
         if before is not None:
             after = run(self.journal.fill(signal_id, before.revision + off, told))

@@ -1,0 +1,53 @@
+"""Every Redis key is named here once, under the prefix, and no two are the same."""
+
+from alpha_panda.contracts.keys import KeyMap, tracker_lease
+
+ALL = {
+    "price": ("demo", 738561),
+    "heartbeat": ("demo",),
+    "watched": ("demo",),
+    "ranges": ("demo", 738561),
+    "journal": ("paper",),
+    "journal_open": ("paper",),
+    "journal_epoch": ("paper",),
+    "decisions": ("paper",),
+    "risk_epoch": ("paper",),
+    "risk_snapshot": ("paper",),
+    "order_folds": ("paper",),
+    "checkpoint": ("momentum", "paper"),
+    "control_spec": ("account/paper",),
+    "control_latches": ("account/paper",),
+    "lease": ("paper:order-tracker",),
+    "status": ("engine", "paper", "engine-0"),
+}
+
+
+def names(keys: KeyMap) -> dict[str, str]:
+    return {name: getattr(keys, name)(*arguments) for name, arguments in ALL.items()}
+
+
+def test_all_keys_are_listed_here() -> None:
+    assert set(ALL) == {name for name in vars(KeyMap) if not name.startswith("_") and name != "prefix"}
+
+
+def test_no_two_keys_are_the_same() -> None:
+    assert len(set(names(KeyMap()).values())) == len(ALL)
+
+
+def test_the_prefix_goes_before_all() -> None:
+    plain = names(KeyMap())
+    assert names(KeyMap("trading.")) == {name: f"trading.{key}" for name, key in plain.items()}
+
+
+def test_the_names_that_others_know() -> None:
+    """The design's price key, and the keys that `alpha-panda halt` and the operator write."""
+    keys = KeyMap()
+    assert keys.price("demo", 738561) == "demo:instrument:price:738561"
+    assert keys.control_spec("platform") == "control:platform:spec"
+    assert keys.control_latches("platform") == "control:platform:latch"
+    assert keys.status("engine", "paper", "engine-0") == "status:engine:paper:engine-0"
+
+
+def test_the_trackers_lease_is_the_accounts_own() -> None:
+    assert tracker_lease("a") != tracker_lease("b")
+    assert KeyMap().lease(tracker_lease("a")) == "lease:a:order-tracker"
