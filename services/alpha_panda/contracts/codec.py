@@ -73,7 +73,7 @@ def decode_ticks(value: bytes) -> TickBatch:
     """Return the tick batch in `value`; errors as in `decode_event`."""
     try:
         batch = _tick_decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableRecordError(f"not a tick batch: {error}") from error
     if batch.version > VERSION:
         raise UnknownVersionError(

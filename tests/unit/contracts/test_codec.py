@@ -278,7 +278,9 @@ def test_a_newer_version_of_ticks_is_unknown() -> None:
         decode_ticks(encode_ticks(batch(version=VERSION + 1)))
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", msgspec.msgpack.encode(["demo", "psychic", 1, 1, []])])
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", msgspec.msgpack.encode(["demo", "psychic", 1, 1, []]), b"\x96\xa1\xff"]
+)
 def test_what_are_no_ticks_is_undecodable(value: bytes) -> None:
     with pytest.raises(UndecodableRecordError):
         decode_ticks(value)

@@ -95,6 +95,8 @@ class TestRestart:
         factory = Factory(world)
         factory.failures = [StrategyError("on_start raised")]
         async with running(world, supervise(world, factory)) as task:
+            await world.settle()
+            assert task.done()
             with pytest.raises(StrategyError, match="on_start raised"):
                 await task
         assert len(factory.built) == 1
