@@ -221,7 +221,12 @@ class PriceCache(Protocol):
     async def publish_ranges(self, feed: str, ranges: Sequence[PriceRange]) -> None:
         """Append ranges of watched tokens (the adapter numbers them: `cursor` in the argument is ignored)."""
 
-    async def ranges(self, feed: str, cursors: Mapping[int, int], timeout: float | None) -> list[PriceRange]:
+    async def ranges(
+        self,
+        feed: str,
+        cursors: Mapping[int, int],
+        timeout: float | None,  # noqa: ASYNC109 - on the Clock port, not asyncio's
+    ) -> list[PriceRange]:
         """Return ranges after each token's cursor (0: all kept), waiting up to `timeout` s for the first."""
 
 
@@ -354,7 +359,7 @@ class DecisionStore(Protocol):
 
 
 class CheckpointStore(Protocol):
-    """Strategies' checkpoints, fenced by incarnation. (StateStore in DESIGN.)"""
+    """Strategies' checkpoints, fenced by incarnation: what the design calls the state store."""
 
     async def claim(self, strategy: str, account: str) -> CheckpointClaim:
         """Take over: a fresh random incarnation, and the last checkpoint, in one step."""

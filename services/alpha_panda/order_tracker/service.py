@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState
+from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import BookReading, JournalEntry
 from alpha_panda.contracts.topics import TopicMap
@@ -14,6 +15,7 @@ from alpha_panda.errors import FencedError
 from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.venues import paper_terms, rules_of
@@ -76,9 +78,10 @@ class OrderTracker:
         self._lease_epoch = epoch
         await self._epochs.ensure(epoch, self.service.producer)
 
-    async def handle_placed(self, records: Sequence[Record]) -> None:
-        """Look at what must be watched: an order came to rest (or a PLACED event was repeated)."""
-        await self._watch()
+    async def handle_rested(self, records: Sequence[Record]) -> None:
+        """Look at what must be watched, if an order came to rest: whole, or what a partial fill left of it."""
+        if any(_leaves_something(record) for record in records):
+            await self._watch()
         self.service.record_processed(len(records), records[-1].timestamp)
 
     async def look_after(self) -> None:
@@ -147,6 +150,11 @@ class OrderTracker:
         return {"lease_epoch": self._lease_epoch, "repeated": self._repeated, "resolved": self._resolved}
 
 
+def _leaves_something(record: Record) -> bool:
+    data = event_of(record).data
+    return isinstance(data, OrderUpdate) and not data.status.terminal
+
+
 def build(context: ServiceContext) -> StreamService:
     """Wire the order-tracker of the account that the context names.
 
@@ -160,8 +168,8 @@ def build(context: ServiceContext) -> StreamService:
         .topics(tracker.topics.specs(settings.order_partitions))
         .with_lease(tracker_lease(context.resource), tracker.lead)
         .consume(
-            Subscription(group=group, topics=(tracker.topics.orders_submitted,)),
-            tracker.handle_placed,
+            Subscription(group=group, topics=(tracker.topics.orders_submitted, tracker.topics.orders_filled)),
+            tracker.handle_rested,
             when_open=BreakerAction.PAUSE,
         )
         .consume_with(tracker.resting.follow, "resting")

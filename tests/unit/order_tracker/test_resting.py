@@ -145,11 +145,39 @@ async def test_the_watched_set_follows_what_rests(desk: Desk) -> None:
         await desk.place(desk.limit())
         placed = desk.records[-1]
         assert placed.topic == desk.topics.orders_submitted
-        await tracker.handle_placed([placed])
+        await tracker.handle_rested([placed])
         assert await desk.prices.watched(FEED) == {TOKEN}
         await priced(desk, 2400.0, 2400.0, 2400.0)
         assert await desk.prices.watched(FEED) == frozenset()
         assert tracker.service.processed == 1  # type: ignore[attr-defined]
+
+
+async def test_what_a_partial_fill_leaves_is_watched_at_once(clock: VirtualClock) -> None:
+    """It is told as ORDER_FILLED, not as ORDER_PLACED: waiting for the next look would miss prices."""
+    async with Desk(clock, manifests=documents(paper={"partialFillRatio": "1"})) as desk:
+        await desk.quote(2300.0)
+        await desk.place(desk.limit())
+        assert desk.told() == [EventType.ORDER_FILLED]
+        async with following(desk) as tracker:
+            await tracker.handle_rested([desk.records[-1]])
+            assert await desk.prices.watched(FEED) == {TOKEN}
+
+
+async def test_an_order_that_filled_whole_is_no_reason_to_look(desk: Desk) -> None:
+    await desk.place(desk.limit())
+    tracker = await desk.tracker()
+    resting = desk.records[-1]
+    await desk.quote(2300.0)
+    await desk.place(desk.limit())
+    filled = desk.records[-1]
+    assert [event_of(record).type for record in (resting, filled)] == [
+        EventType.ORDER_PLACED,
+        EventType.ORDER_FILLED,
+    ]
+    await tracker.handle_rested([filled])
+    assert await desk.prices.watched(FEED) == frozenset()
+    await tracker.handle_rested([filled, resting])
+    assert await desk.prices.watched(FEED) == {TOKEN}
 
 
 async def test_an_order_whose_placing_was_never_told_is_watched_too(desk: Desk) -> None:
@@ -270,7 +298,7 @@ async def test_a_day_order_of_yesterday_does_not_fill_today(clock: VirtualClock)
         tracker = await desk.tracker()
         await after(desk, 24 * 3600)
         await desk.quote(2300.0)
-        await tracker.handle_placed([desk.records[-1]])
+        await tracker.handle_rested([desk.records[-1]])
         assert await state(desk, signal) is EntryState.PLACED
         await tracker.look_after()
         assert await state(desk, signal) is EntryState.CANCELLED

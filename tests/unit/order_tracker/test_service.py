@@ -186,7 +186,7 @@ async def test_a_live_order_is_never_filled_from_the_price_cache(desk: Desk) -> 
     await desk.clock.sleep(1)
     await desk.quote(2300.0)
     await tracker.look_after()
-    await tracker.handle_placed([desk.records[-1]])
+    await tracker.handle_rested([desk.records[-1]])
     assert (await desk.entry(signal)).state is EntryState.PLACED
     await desk.clock.sleep(2 * 24 * 3600)
     await tracker.look_after()

@@ -334,7 +334,7 @@ class TestTicksSeen:
 
 
 class TestSuppression:
-    OLD = 6 * SECOND
+    OLD = 11 * SECOND
     """Older than `maxTickAgeSeconds`, which is 5."""
 
     async def test_an_old_tick_builds_state_and_sends_nothing(self, world: World) -> None:
