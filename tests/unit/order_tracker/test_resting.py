@@ -15,6 +15,7 @@ from alpha_panda.contracts.enums import EntryState, EventType, OrderType, Side, 
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Outcome
 from alpha_panda.order_tracker.service import OrderTracker
+from alpha_panda.runtime.records import event_of
 from unit.engine.desk import FEED, OTHER_TOKEN, SECOND, TOKEN, Desk, documents
 
 XBOM = {"calendar": "XBOM"}  # START is a Friday, 14:15 in Mumbai; the session ends at 15:30
