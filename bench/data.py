@@ -47,7 +47,7 @@ def instrument_lines(count: int) -> str:
     )
 
 
-def strategy(name: str, symbols: list[str], threshold_bps: str = "100") -> str:
+def strategy(name: str, symbols: list[str], threshold_bps: str = "40") -> str:
     """Return the manifest of a momentum strategy."""
     listed = ", ".join(f'"{item}"' for item in symbols)
     return f"""---

@@ -169,7 +169,7 @@ async def test_an_order_that_filled_whole_is_no_reason_to_look(desk: Desk) -> No
     tracker = await desk.tracker()
     resting = desk.records[-1]
     await desk.quote(2300.0)
-    await desk.place(desk.limit())
+    await desk.place(desk.limit(2))
     filled = desk.records[-1]
     assert [event_of(record).type for record in (resting, filled)] == [
         EventType.ORDER_PLACED,
