@@ -99,13 +99,17 @@ class Record(msgspec.Struct, eq=False):
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A record to produce. Without a partition the key chooses it (`contracts.topics.key_partition`)."""
+    """A record to produce. Without a partition the key chooses it (`contracts.topics.key_partition`).
+
+    `decoded`: what `value` encodes, if it never changes: a bus in this process hands it to its readers.
+    """
 
     topic: str
     value: bytes
     key: str | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    decoded: object = None
 
 
 class RecordPosition(msgspec.Struct, frozen=True):

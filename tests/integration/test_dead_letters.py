@@ -1,13 +1,14 @@
 """What can't be processed is set aside with all that a replay needs, and the service goes on."""
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
 
 from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EventType, Side
+from alpha_panda.contracts.enums import EventType, OrderType, Side
 from alpha_panda.contracts.events import Envelope, OrderUpdate, Signal
 from alpha_panda.runtime.dead_letter import original
 from alpha_panda.testing.pipeline import Pipeline, outcome_of
@@ -175,3 +176,26 @@ async def test_a_cacher_without_its_cache_waits_and_loses_nothing() -> None:
         assert pipeline.dead_letters() == []
         quotes = await pipeline.stores().prices.read_many("demo", [738561])
         assert quotes[738561].last_price == 2600.0
+
+
+async def test_an_open_breaker_refuses_orders_but_never_a_cancel() -> None:
+    """A cancel is never gated, and needs no price: it must not wait for a price cache that is down."""
+    async with Pipeline(manifests()) as pipeline:
+        await priced(pipeline)
+        buy: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit": "2400", "ttl": 60.0}
+        resting = await pipeline.signal("alpha", RELIANCE, Side.BUY, "1", **buy)
+        for replica in (0, 1):
+            pipeline.taps.plan(f"engine/paper-{replica}", "prices.read", Harm.REFUSE, times=1000)
+        for _ in range(3):
+            refused = await pipeline.signal("alpha", RELIANCE, Side.BUY, "1", **buy)
+            await pipeline.advance(2)
+            await priced_again(pipeline)
+        assert outcome_of(pipeline.about(refused)) == (EventType.ORDER_FAILED, Code.BREAKER_OPEN)
+        await pipeline.cancel(resting)
+        assert outcome_of(pipeline.about(resting)) == (EventType.ORDER_CANCELLED, Code.CANCELLED_BY_STRATEGY)
+        late = await pipeline.signal("alpha", RELIANCE, Side.BUY, "1", **buy)
+        assert outcome_of(pipeline.about(late)) == (EventType.ORDER_FAILED, Code.BREAKER_OPEN)
+
+
+async def priced_again(pipeline: Pipeline) -> None:
+    await pipeline.ticks([(RELIANCE, 2500.0), (TCS, 3900.0)])

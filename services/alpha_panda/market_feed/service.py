@@ -81,7 +81,7 @@ class MarketFeedService:
 
     def _record(self, partition: int, ticks: list[Tick], ts: int) -> Outgoing:
         batch = TickBatch(self._name, self._source.mode, self._epoch, ts, ticks)
-        return Outgoing(self.topic.name, encode_ticks(batch), partition=partition)
+        return Outgoing(self.topic.name, encode_ticks(batch), partition=partition, decoded=batch)
 
 
 def build(context: ServiceContext) -> StreamService:

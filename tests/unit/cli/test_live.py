@@ -59,7 +59,7 @@ def run_with(*told: Envelope) -> EmbeddedRun:
     for item in told:
         recorder(recorded(item))
     clock = SimpleNamespace(now=lambda: TS + 1_500_000_000)
-    return cast("EmbeddedRun", SimpleNamespace(recorder=recorder, clock=clock))
+    return cast("EmbeddedRun", SimpleNamespace(recorder=recorder, clock=clock, failures=[]))
 
 
 def shown(run: EmbeddedRun, width: int) -> str:
@@ -122,7 +122,8 @@ def test_every_type_of_event_has_a_word() -> None:
 
 def test_nothing_recorded_yet() -> None:
     recorder = Recorder()
-    run = cast("EmbeddedRun", SimpleNamespace(recorder=recorder, clock=SimpleNamespace(now=lambda: TS)))
+    clock = SimpleNamespace(now=lambda: TS)
+    run = cast("EmbeddedRun", SimpleNamespace(recorder=recorder, clock=clock, failures=[]))
     assert "no account" in shown(run, 80)
 
 
@@ -130,6 +131,12 @@ def test_dead_letters_show() -> None:
     run = run_with()
     run.recorder(record("paper.signals.raw.dlq", b"x"))
     assert "1 records in dead letter queues" in shown(run, 80)
+
+
+def test_a_strategy_that_crashed_shows() -> None:
+    run = run_with()
+    run.failures.append("strategy a on account paper raised ValueError: no")
+    assert "stopped: strategy a on account paper raised ValueError: no" in shown(run, 80)
 
 
 async def test_it_redraws_until_cancelled_and_log_lines_go_above_it() -> None:

@@ -73,6 +73,16 @@ def test_dead_letters_are_told_only_if_there_are_any() -> None:
     assert "3 records in dead letter queues" in printed(summarize(recorder, 1.0))
 
 
+def test_a_strategy_that_crashed_is_a_red_line_of_its_own_and_no_key_of_the_json() -> None:
+    told = summarize(Recorder(), 1.0, ["strategy a on account paper raised ValueError: no"])
+    out = io.StringIO()
+    print_summary(told, Console(file=out, width=80, force_terminal=True, color_system="standard"))
+    (line,) = [line for line in out.getvalue().splitlines() if "stopped:" in line]
+    assert line.startswith("\x1b[1;31mstopped: strategy a on account paper raised ValueError: no")
+    assert told.as_json() == summarize(Recorder(), 1.0).as_json()
+    assert "stopped" not in printed(summarize(Recorder(), 1.0))
+
+
 def test_no_positions_and_no_accounts_are_said() -> None:
     assert "no positions" in printed(summary("paper", positions={}))
     assert "no account" in printed(summary())

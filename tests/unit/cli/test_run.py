@@ -239,6 +239,23 @@ class TestFailure:
             "failed: strategy alpha on account paper raised RuntimeError"
         )
 
+    @pytest.mark.parametrize("output", [("--output", "json"), ()])
+    def test_a_strategy_that_crashes_beside_others_is_told_and_is_no_success(
+        self, alpha: Alpha, output: tuple[str, ...]
+    ) -> None:
+        crashing = {**broken(alpha, "tick"), "metadata": {"name": "crashing"}}
+        path = alpha.write("all.yaml", [*platform(), crashing])
+        called = alpha("run", path, "--max-ticks", 300, "--seed", 3, *output)
+        last = called.err.splitlines()[-1]
+        assert called.code == 1
+        assert last.startswith("failed: strategy crashing on account paper raised RuntimeError: no good (")
+        assert last.endswith("broken_tick.py, line 6, in on_tick)")
+        if output:
+            assert list(called.json) == list(SHAPE)
+            assert called.json["orders"]["filled"] > 0
+        else:
+            assert "stopped: strategy crashing on account paper raised RuntimeError" in called.out
+
     def test_a_service_that_is_down_at_the_end_is_no_success(self, alpha: Alpha) -> None:
         documents = platform(feed=wall_clock_feed(), strategy=broken(alpha, "tick"))
         called = alpha("run", alpha.write("all.yaml", documents), "--duration", "1s", "--output", "json")

@@ -11,6 +11,7 @@ from alpha_panda.contracts.enums import EventType, OrderStatus
 from alpha_panda.ports import Record
 from unit.compose.kit import (
     TS,
+    D,
     cancel,
     event,
     order,
@@ -100,6 +101,17 @@ def test_an_event_line_is_the_envelope_as_sent_and_its_place() -> None:
     place = {name: line.pop(name) for name in ("topic", "partition", "offset")}
     assert place == {"topic": "paper.signals.raw", "partition": 0, "offset": 7}
     assert line == json.loads(told.value)
+
+
+def test_a_book_that_prices_have_moved_counts_but_is_no_recent_event() -> None:
+    """There is one each second: fills and refusals would be gone from the live view before they are read."""
+    moved = [
+        recorded(event(EventType.PORTFOLIO_SNAPSHOT, snapshot(reason=reason, equity=D(n))))
+        for n, reason in enumerate(["change", "prices", "prices; no price, valued at average: NSE:TCS"])
+    ]
+    recorder = counted(*moved)
+    assert [item.data.reason for item in recorder.recent] == ["change"]  # type: ignore[union-attr]
+    assert recorder.portfolios["paper"].equity == 2
 
 
 def test_a_tick_line_is_called_by_its_place_and_leaves_out_what_a_tick_lacks() -> None:

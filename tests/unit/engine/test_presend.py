@@ -125,6 +125,44 @@ async def test_a_reducing_limit_needs_no_fresh_price(desk: Desk) -> None:
     assert await refused(desk, limit, SignalClass.REDUCING) is None
 
 
+@pytest.mark.parametrize("heard", ["old quote", "mute feed", "no quote"])
+async def test_a_reducing_limit_rests_without_a_price_to_trade_on(clock: VirtualClock, heard: str) -> None:
+    """The cache says 2600, an hour ago: a SELL at 2500 must not fill at that."""
+    async with Desk(clock, ready=False) as desk:
+        await desk.open_epoch()
+        if heard != "no quote":
+            await desk.quote(2600.0)
+            clock._now += 3600 * SECOND
+        if heard == "old quote":
+            await desk.quote(2600.0, age=3600)
+        await desk.state(TradingState.ACTIVE)
+        sell = desk.limit(side=Side.SELL, price="2500")
+        entry = await desk.place(sell, SignalClass.REDUCING)
+        assert (entry.state, entry.filled_quantity) == (EntryState.PLACED, 0)
+        assert (entry.quote_price, entry.quote_ts) == (None, None)
+        assert desk.told() == [EventType.ORDER_PLACED]
+
+
+async def test_it_fills_when_prices_come(desk: Desk) -> None:
+    await desk.quote(2600.0, age=3600)
+    sell = desk.limit(side=Side.SELL, price="2500")
+    await desk.place(sell, SignalClass.REDUCING)
+    tracker = await desk.tracker()
+    await tracker._resting.refresh(desk.producer)
+    assert (await desk.entry(sell)).state is EntryState.PLACED  # the old quote is no price for it either
+    desk.clock._now += SECOND
+    await desk.range(2490.0, 2501.0, 2501.0)
+    await take_ranges(tracker, desk)
+    entry = await desk.entry(sell)
+    assert (entry.state, entry.average_price) == (EntryState.FILLED, Decimal(2500))
+
+
+async def test_a_reducing_limit_is_matched_at_once_with_a_fresh_price(desk: Desk) -> None:
+    sell = desk.limit(side=Side.SELL, price="2400")
+    entry = await desk.place(sell, SignalClass.REDUCING)
+    assert (entry.state, entry.quote_price) == (EntryState.FILLED, 2500)
+
+
 async def test_a_reducing_market_order_does(desk: Desk) -> None:
     await desk.quote(2500.0, age=60)
     assert await refused(desk, desk.signal(), SignalClass.REDUCING) is Code.PRICE_STALE

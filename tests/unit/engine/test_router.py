@@ -4,8 +4,9 @@ import pytest
 
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.stored import PriceReading
-from alpha_panda.engine.router import ExecutionRouter, validated
+from alpha_panda.engine.router import ExecutionRouter, is_cancel, validated
 from alpha_panda.errors import UndecodableRecordError
+from alpha_panda.ports import Outgoing
 from alpha_panda.runtime.records import event_of
 from unit.engine.desk import ACCOUNT, Desk
 
@@ -44,3 +45,13 @@ async def test_only_a_validated_signal_is_one(desk: Desk) -> None:
     await desk.place(desk.signal(2))
     with pytest.raises(UndecodableRecordError):
         validated(desk.events()[0])
+
+
+async def test_a_cancel_is_told_from_all_else(desk: Desk) -> None:
+    order = desk.limit()
+    records = [await desk.validated(order), await desk.validated(desk.cancel_request(order))]
+    await desk.engine().handle(records[:1])
+    records.append(next(record for record in desk.records if record.topic == desk.topics.orders_submitted))
+    await desk.producer.send([Outgoing(desk.topics.signals_validated, b"no event", key="k")])
+    records.append(desk.records[-1])
+    assert [is_cancel(record) for record in records] == [False, True, False, False]

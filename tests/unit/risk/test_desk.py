@@ -326,6 +326,42 @@ class TestBooks:
             await world.put(world.order(update(made, OrderStatus.PLACED)))
             assert len(world.books()) == 1
 
+    async def test_it_moves_with_the_prices_between_fills(self, clock: VirtualClock) -> None:
+        """10 at 100, then 103: the equity is 30 more; of one that stands still nothing is told."""
+        world = await RiskWorld(clock, portfolio_replay_seconds=1).open()
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            await world.pass_seconds(3)
+            assert [book.reason for book in world.books()] == ["start", "change"]
+            await world.price({RELIANCE: 103.0})
+            await world.pass_seconds(3)
+            assert [(book.reason, book.equity) for book in world.books()[2:]] == [("prices", 1_000_030)]
+            assert world.services["risk"].get_status().details["equity"] == "1000030"
+
+    async def test_a_replay_tells_moving_prices_once_in_a_while_and_the_status_at_once(
+        self, clock: VirtualClock
+    ) -> None:
+        world = await RiskWorld(clock, portfolio_replay_seconds=20).open()
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            for second in range(60):
+                await world.price({RELIANCE: 101.0 + second % 7})
+                await world.pass_seconds(1)
+            assert [book.reason for book in world.books()] == ["start", "change", *["prices"] * 3]
+            assert world.services["risk"].get_status().details["equity"] == "1000040"
+
+    async def test_on_a_real_clock_every_mark_that_finds_it_moved_tells_it(
+        self, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(VirtualClock, "virtual", property(lambda _: False))
+        world = await limited(clock)
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            for price in (101.0, 102.0, 102.0, 103.0):
+                await world.price({RELIANCE: price})
+                await world.pass_seconds(1)
+            assert [book.equity - 1_000_000 for book in world.books()[2:]] == [10, 20, 30]
+
     async def test_two_strategies_against_each_other_balance(self, clock: VirtualClock) -> None:
         world = await limited(clock)
         async with world.running():

@@ -522,7 +522,7 @@ class TestRuleOfTheModel:
             await world.signal("s3", SELL, 3)
             assert (await world.stored("s3")).signal_class is SignalClass.REDUCING
             await world.signal("s4", SELL, 1)
-            assert world.codes() == {"s4": "OPPOSITE_REDUCTION_OPEN"}
+            assert world.codes() == {"s4": "REDUCTION_OPEN"}
 
     async def test_same_side_an_increasing_order_waits_for_the_reducing_one_of_its_side(
         self, world: RiskWorld
@@ -533,7 +533,7 @@ class TestRuleOfTheModel:
             await world.signal("s3", SELL, 5)
             await world.fill(reducing)
             await world.signal("s4", SELL, 5)
-            assert world.codes() == {"s3": "OPPOSITE_REDUCTION_OPEN"}
+            assert world.codes() == {"s3": "REDUCTION_OPEN"}
             assert (await world.stored("s4")).signal_class is SignalClass.INCREASING
 
     async def test_sides_open_orders_of_both_sides_are_not_netted(self, clock: VirtualClock) -> None:

@@ -360,6 +360,68 @@ class TestDeadLetterAction:
         assert told.calls == [("a", Code.DEPENDENCY_UNAVAILABLE, "redis: no answer")]
 
 
+class TestPassingTheBreaker:
+    """`passes_breaker`: what an open breaker must not refuse."""
+
+    def service(self, world: World, handler: Handler, when_open: BreakerAction, told: Told) -> StreamService:
+        def urgent(record: Record) -> bool:
+            return record.value.startswith(b"!")
+
+        return consuming(world, handler, when_open=when_open, on_dead_letter=told, passes_breaker=urgent)
+
+    async def test_it_is_handled_while_others_are_set_aside(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.failures = [down()] * 5
+        await world.produce("a")
+        async with world.running(self.service(world, handler, BreakerAction.DEAD_LETTER, told)):
+            await world.clock.advance(5)
+            await world.produce("b", "!c", "d")
+            await world.settle()
+            assert await world.committed() == 4
+        assert handler.calls == [["a"]] * 5 + [["!c"]]
+        assert [value for value, _, _ in told.calls] == ["a", "b", "d"]
+
+    async def test_its_success_closes_no_breaker_and_its_failure_opens_none(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.failures = [down()] * 5
+        handler.poison["!bad"] = lambda: down("other")
+        await world.produce("a")
+        service = self.service(world, handler, BreakerAction.DEAD_LETTER, told)
+        async with world.running(service):
+            await world.clock.advance(15)
+            await world.produce("!good", "!bad")  # the breaker is ready for a probe, and these are none
+            await world.clock.advance(5)
+            assert service.breakers.states() == {"redis": "open"}
+            await world.produce("probe")
+            await world.settle()
+            assert service.breakers.states() == {"redis": "closed"}
+        assert told.calls[1:] == [("!bad", Code.DEPENDENCY_UNAVAILABLE, "other: no answer")]
+
+    async def test_it_is_retried_for_its_own_failures_and_then_set_aside(self, world: World) -> None:
+        handler, told = Handler(), Told()
+        handler.failures = [down()] * 5
+        handler.poison["!bad"] = down
+        await world.produce("a")
+        async with world.running(self.service(world, handler, BreakerAction.DEAD_LETTER, told)):
+            await world.clock.advance(5)
+            await world.produce("!bad")
+            await world.clock.advance(5)
+            assert await world.committed() == 2
+        assert handler.calls.count(["!bad"]) > 1
+        assert told.calls[1:] == [("!bad", Code.DEPENDENCY_UNAVAILABLE, "redis: no answer")]
+
+    async def test_where_others_pause_it_goes_on(self, world: World) -> None:
+        handler = Handler()
+        handler.failures = [down()] * 6
+        await world.produce("a")
+        async with world.running(self.service(world, handler, BreakerAction.PAUSE, Told())):
+            await world.clock.advance(5)
+            await world.produce("!b")
+            await world.clock.advance(30)
+            assert await world.committed() == 2
+        assert handler.calls[-2:] == [["a"], ["!b"]]
+
+
 class TestSettingAside:
     async def test_a_record_whose_letter_can_not_be_written_waits_uncommitted(self, world: World) -> None:
         handler = Handler()

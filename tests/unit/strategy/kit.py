@@ -33,6 +33,7 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.stored import Checkpoint, Decision, OrderFold, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks, tick_partition
 from alpha_panda.domain.ids import event_id, order_id
+from alpha_panda.errors import StrategyError
 from alpha_panda.ports import CheckpointStore, EventBus, Outgoing, Subscription, TopicPartition
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.settings import Settings
@@ -178,6 +179,7 @@ class World:
         self.ids = SeededIds(3)
         self.topics = TopicMap("paper")
         self.epoch = 1
+        self.stopped: list[StrategyError] = []
         self.service: StreamService
         self.task: asyncio.Task[None]
         self._sequences: dict[tuple[int, int], int] = {}
@@ -204,7 +206,7 @@ class World:
             traders=absent,
             source=absent,
         )
-        return ServiceContext(self.settings, ports, self.resources, self.hosted, "pod-1")
+        return ServiceContext(self.settings, ports, self.resources, self.hosted, "pod-1", self.stopped.append)
 
     def decisions(self, account: str = "paper") -> MemoryDecisionStore:
         return MemoryDecisionStore(self.database, account)

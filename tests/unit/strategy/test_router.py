@@ -44,8 +44,9 @@ def test_a_token_leads_to_the_cells_that_want_it_in_the_order_of_the_manifests()
 def test_a_cell_reads_its_own_accounts_news_and_rejections() -> None:
     one, two = cell("one", 1), cell("two", 1, account="other")
     routes = router(one, two)
-    assert routes.by_topic["paper.orders.filled"] == [one]
-    assert routes.by_topic["other.signals.rejected"] == [two]
+    assert routes.by_order("paper.orders.filled", "one:1") == (one,)
+    assert routes.by_order("other.signals.rejected", "two:1") == (two,)
+    assert routes.by_order("other.signals.rejected", "one:1") == ()
     assert set(account_topics(one)) == {
         *(f"paper.orders.{kind}" for kind in ("submitted", "filled", "failed", "cancelled", "updated")),
         "paper.signals.rejected",
@@ -78,8 +79,14 @@ def test_a_dropped_cell_gets_nothing_and_a_delivery_under_way_is_not_disturbed()
         routes.drop(one) if one in routes.by_token[1] else None
     assert walked == [one, two]
     assert routes.by_token == {1: [two]}
-    assert all(cells == [two] for cells in routes.by_topic.values())
+    assert routes.by_order("paper.orders.filled", "one:1") == ()
+    assert routes.by_order("paper.orders.filled", "two:1") == (two,)
     assert list(routes.partitions_of) == [two.key]
+
+
+@pytest.mark.parametrize("key", ["external:b1", ":7", "one", "", None, "one:1:1"])
+def test_news_that_is_of_no_strategy_concerns_nobody(key: str | None) -> None:
+    assert router(cell("one", 1)).by_order("paper.orders.filled", key) == ()
 
 
 def test_the_partition_of_a_token_that_nobody_wants_is_not_asked_for() -> None:

@@ -1,6 +1,7 @@
 """The runner's guards, each named as in the model of strategy runner and risk where it has one."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from alpha_panda.contracts.enums import EventType, Side, Verdict
 from alpha_panda.contracts.events import OrderUpdate, RejectedSignal
 from alpha_panda.contracts.stored import OrderFold
 from alpha_panda.domain.ids import signal_id
-from alpha_panda.errors import DependencyUnavailableError, FencedError, UnknownOutcomeError
+from alpha_panda.errors import DependencyUnavailableError, FencedError, StrategyError, UnknownOutcomeError
 from alpha_panda.ports import Outgoing, Subscription, TopicPartition
 from unit.strategy.kit import LIVES, SECOND, TICKS, A, B, C, D, Probe, S, World, sides, strategy
 
@@ -672,6 +673,42 @@ class TestSeveralCells:
         await world.order(mine, S.FILLED, "1")
         assert mine.strategy_id == "one"
         assert world.stored("two").state is before
+
+    async def test_news_of_an_order_reaches_its_own_strategy_alone(self, make_world: MakeWorld) -> None:
+        world = make_world(strategy("one", [A]), strategy("two", [A]))
+        await world.start()
+        await world.tick(A, BUY)
+        mine = next(signal for signal in await world.signals() if signal.strategy_id == "one")
+        called: list[str] = []
+        for name in ("one", "two"):
+            cell = cast("Any", world.probe(name).runtime)
+            cell.on_account_event = lambda _, name=name: called.append(name)
+        await world.order(mine, S.FILLED, "1")
+        assert called == ["one"]
+
+    async def test_one_that_crashes_is_told_and_stays_stopped_while_the_others_go_on(
+        self, make_world: MakeWorld
+    ) -> None:
+        world = make_world(
+            strategy("one", [A], parameters={"breaks": "on_tick", "at": 2.0}), strategy("two", [A])
+        )
+        await world.start()
+        await world.tick(A, 1.0, 2.0, BUY)
+        assert [str(error) for error in world.stopped] == [
+            "strategy one on account paper raised RuntimeError: broken in on_tick"
+        ]
+        assert world.stopped[0].place.endswith("in _break)")
+        assert world.probe("one").prices == [1.0]
+        assert world.probe("two").prices == [1.0, 2.0, BUY]
+
+    async def test_the_last_one_that_crashes_ends_the_service_and_is_not_told_as_stopped(
+        self, make_world: MakeWorld
+    ) -> None:
+        world = make_world(strategy("one", [A], parameters={"breaks": "on_tick", "at": 2.0}))
+        await world.start()
+        await world.tick(A, 2.0)
+        await dies(world, StrategyError)
+        assert world.stopped == []
 
 
 class TestReady:

@@ -88,7 +88,14 @@ class PartitionLog:
         """Add a record and tell the cursors that had caught up."""
         tp, offset = self.tp, self.end
         record = Record(
-            tp.topic, tp.partition, offset, outgoing.key, outgoing.value, outgoing.headers, timestamp
+            tp.topic,
+            tp.partition,
+            offset,
+            outgoing.key,
+            outgoing.value,
+            outgoing.headers,
+            timestamp,
+            outgoing.decoded,
         )
         self.records.append(record)
         self.arrivals.append(arrival)

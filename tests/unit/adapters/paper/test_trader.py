@@ -112,8 +112,32 @@ async def test_nothing_is_sent_once_the_deadline_has_come(monotonic: int) -> Non
     assert outcome.broker_order_id == ""
 
 
-async def test_without_a_quote_the_order_fails() -> None:
-    outcome = await trader().place(entry(), PriceReading(None, NOW), deadline=1001)
+def of_type(order_type: OrderType, validity: Validity = Validity.DAY, **changes: object) -> JournalEntry:
+    made = entry()
+    signal = msgspec.structs.replace(made.signal, order_type=order_type, validity=validity, **changes)
+    return msgspec.structs.replace(made, signal=signal)
+
+
+@pytest.mark.parametrize("order_type", [OrderType.LIMIT, OrderType.STOP_LIMIT])
+async def test_without_a_quote_an_order_with_a_limit_rests(order_type: OrderType) -> None:
+    resting = of_type(order_type, trigger_price=D(2490))
+    outcome = await trader().place(resting, PriceReading(None, NOW), deadline=1001)
+
+    assert (outcome.state, outcome.filled_quantity, outcome.triggered) == (EntryState.PLACED, D(0), False)
+    assert outcome.broker_order_id == "ap0123456789"
+
+
+async def test_without_a_quote_an_ioc_order_finds_nothing() -> None:
+    made = of_type(OrderType.LIMIT, Validity.IOC)
+    outcome = await trader().place(made, PriceReading(None, NOW), deadline=1001)
+
+    assert (outcome.state, outcome.code) == (EntryState.CANCELLED, Code.NO_FILL)
+
+
+@pytest.mark.parametrize("order_type", [OrderType.MARKET, OrderType.STOP])
+async def test_without_a_quote_an_order_that_needs_one_fails(order_type: OrderType) -> None:
+    made = of_type(order_type, trigger_price=D(2490))
+    outcome = await trader().place(made, PriceReading(None, NOW), deadline=1001)
 
     assert (outcome.state, outcome.code) == (EntryState.FAILED, Code.PRICE_MISSING)
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from alpha_panda.adapters.replay import ReplaySource
 from alpha_panda.errors import SourceError
 from unit.adapters.source_kit import NS, instruments, joined, read, replay, write
 
@@ -51,7 +52,7 @@ async def test_the_distance_is_that_of_one_instruments_bars(tmp_path: Path) -> N
     assert joined(batches, "ts")[:2] == [MINUTE, MINUTE + 20 * NS]
 
 
-async def test_the_length_found_in_the_first_file_counts_for_all(tmp_path: Path) -> None:
+async def test_a_file_of_one_bar_has_the_length_of_the_file_before(tmp_path: Path) -> None:
     write(tmp_path, bars(1, 2, 3), "p1.csv")
     write(tmp_path, bars(10), "p2.csv")
     source = replay(tmp_path / "p?.csv", timestamp_unit="s")
@@ -66,3 +67,65 @@ async def test_bars_without_a_common_distance_need_to_be_told(
         SourceError, match="how long a bar is; set barSeconds, or barLabel: end if 'timestamp'"
     ):
         await ends(write(tmp_path, bars(*minutes)))
+
+
+# ------------------------------------------------------------------------------- no bar is known before its end
+
+
+def of(symbol: str, *minutes: int) -> list[tuple[int, str]]:
+    return [(minute, symbol) for minute in minutes]
+
+
+def mixed(*rows: tuple[int, str]) -> str:
+    lines = (f"{60 * minute},{symbol},1,1,1,1\n" for minute, symbol in sorted(rows))
+    return "timestamp,symbol,open,high,low,close\n" + "".join(lines)
+
+
+async def known(source: ReplaySource) -> list[float]:
+    return [stamp / MINUTE for stamp in joined(await read(source, instruments("A", "B")), "ts")]
+
+
+async def test_each_file_has_its_own_length(tmp_path: Path) -> None:
+    write(tmp_path, bars(1, 2, 3), "p1.csv")
+    write(tmp_path, bars(60, 120), "p2.csv")
+    assert await ends(tmp_path / "p?.csv") == [2, 3, 4, 120, 180]
+
+
+async def test_files_whose_bars_end_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, bars(0, 60, 120), "p1.csv")
+    write(tmp_path, bars(121, 122), "p2.csv")
+    with pytest.raises(SourceError, match=r"p2.csv: its first bar ends before the last bar of the file before"):
+        await ends(tmp_path / "p?.csv")
+
+
+async def test_instruments_with_bars_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, mixed(*of("A", 0, 5, 10), *of("B", *range(12))))
+    with pytest.raises(
+        SourceError, match=r"prices.csv: the bars of A are 300 s apart, those of B 60 s; set barSeconds"
+    ):
+        await known(replay(file, timestamp_unit="s"))
+    with pytest.raises(SourceError, match="the bars of A are 300 s apart"):
+        replay(file, timestamp_unit="s").inspect(instruments("A", "B"))
+    assert len(await known(replay(file, timestamp_unit="s", bar_seconds=300))) == 15
+
+
+@pytest.mark.parametrize("chunk_rows", [4, 6])
+async def test_a_length_that_shows_late_is_refused_too(tmp_path: Path, chunk_rows: int) -> None:
+    """The first rows hold one bar of A, which tells nothing."""
+    file = write(tmp_path, mixed(*of("B", *range(20)), *of("A", 3, 8, 13)))
+    with pytest.raises(SourceError, match=r"the bars of A are 300 s apart, the others 60 s"):
+        await known(replay(file, timestamp_unit="s", chunk_rows=chunk_rows))
+
+
+@pytest.mark.parametrize("minutes", [(0, 1, 7, 9), (0, 2, 5, 11), (4,), (2, 2)])
+async def test_an_instrument_that_trades_seldom_has_the_others_length(
+    tmp_path: Path, minutes: tuple[int, ...]
+) -> None:
+    file = write(tmp_path, mixed(*of("B", *range(12)), *of("A", *minutes)))
+    assert max(await known(replay(file, timestamp_unit="s"))) == 12
+
+
+async def test_nights_and_weekends_do_not_make_bars_longer(tmp_path: Path) -> None:
+    week = [day * 1440 for day in (0, 3, 4, 5, 8)]
+    file = write(tmp_path, mixed(*of("A", *week), *of("B", *week[1:])))
+    assert (await known(replay(file, timestamp_unit="s")))[-1] == 9 * 1440

@@ -251,7 +251,7 @@ PAIRS = [
     ),
     *cases(
         "opposite_reduction",
-        Code.OPPOSITE_REDUCTION_OPEN,
+        Code.REDUCTION_OPEN,
         (
             facts(
                 own=positions(position(-3)),
