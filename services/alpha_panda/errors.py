@@ -25,6 +25,7 @@ AlphaPandaError
 └── MisuseError                   a programmer's mistake: parts are wired or called in a way that can't work
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -138,7 +139,13 @@ class UnknownOutcomeError(ProcessMustExitError):
 
 
 class StrategyError(ProcessMustExitError):
-    """A user's strategy raised an exception."""
+    """A user's strategy raised an exception, which is the cause."""
+
+    @property
+    def place(self) -> str:
+        """Where it raised, in brackets, for lack of a traceback; empty if that is not known."""
+        frames = traceback.extract_tb(self.__cause__.__traceback__) if self.__cause__ is not None else []
+        return f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
 
 
 class TopicMismatchError(AlphaPandaError):

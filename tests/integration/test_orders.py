@@ -1,14 +1,18 @@
 """Orders that rest: filled, cut in parts, cancelled, expired; and what the trading states do to them."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alpha_panda.compose.embedded import RunOptions, run_embedded
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType, OrderStatus, OrderType, Side, TradingState, Validity
 from alpha_panda.contracts.events import OrderUpdate
+from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
+from alpha_panda.runtime.settings import Settings
 from alpha_panda.testing.pipeline import Pipeline, outcome_of
 from alpha_panda.testing.virtual_time import START
 from integration.invariants import faults, stored_faults
@@ -242,3 +246,54 @@ async def test_a_restarted_tracker_fills_what_it_missed() -> None:
         await pipeline.advance(12)
         assert last(pipeline, signal).status is OrderStatus.FILLED
     assert faults(pipeline) == []
+
+
+async def test_a_reducing_limit_on_an_old_price_rests_until_prices_come() -> None:
+    """The cache holds 2500 from before the silence: a SELL at 2400 must not trade at that."""
+    async with Pipeline(manifests()) as pipeline:
+        await pipeline.tick(RELIANCE, 2500.0, at=1)
+        await pipeline.signal("alpha", RELIANCE, Side.BUY, "5")
+        await pipeline.advance(60)
+        sell = await pipeline.signal(
+            "alpha", RELIANCE, Side.SELL, "5", order_type=OrderType.LIMIT, limit="2400"
+        )
+        assert outcome_of(pipeline.about(sell)) == (EventType.ORDER_PLACED, None)
+        await pipeline.advance(3)
+        assert outcome_of(pipeline.about(sell)) == (EventType.ORDER_PLACED, None)
+        await pipeline.tick(RELIANCE, 2390.0)
+        await pipeline.advance(1)
+        assert outcome_of(pipeline.about(sell)) == (EventType.ORDER_PLACED, None)
+        await pipeline.tick(RELIANCE, 2410.0)
+        await pipeline.advance(1)
+        assert outcome_of(pipeline.about(sell)) == (EventType.ORDER_FILLED, None)
+        entry = await pipeline.stores().journal.get(sell)
+        assert entry is not None
+        assert entry.average_price == 2410
+    assert faults(pipeline) == []
+
+
+def test_a_day_limit_fills_from_the_low_of_the_next_daily_bar(tmp_path: Path) -> None:
+    """Without a calendar a session is a UTC day, and a daily bar ends at the very end of it."""
+    rows = ["2024-01-01,100,101,99.5,100", "2024-01-02,100,102,90,101", "2024-01-03,101,101,80,81", "2024-01-04,81,82,80,81"]
+    header = "date,open,high,low,close"
+    (tmp_path / "days.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    instrument = {"symbol": RELIANCE, "token": 738561, "tickSize": "0.05"}
+    script = {"1": ["BUY", "2", {"order_type": "LIMIT", "limit_price": "99"}], "2": ["BUY", "3", {"order_type": "LIMIT", "limit_price": "70"}]}
+    resources = ResourceSet.from_documents(
+        [
+            feed(source={"replay": {"path": "days.csv"}}, instruments=[instrument]),
+            account(),
+            strategy(
+                **{"class": "integration.kit:Recorder"}, parameters={"label": "daily bars", "script": script}
+            ),
+        ],
+        directory=tmp_path,
+    )
+    run_embedded(resources, Settings(log_level="ERROR"), RunOptions(seed=1))
+    told = [(str(order.quantity), order.status, order.price, order.code) for order in LOGS["daily bars"].orders]
+    assert sorted(told, key=lambda order: order[0]) == [
+        ("2", OrderStatus.PLACED, None, None),
+        ("2", OrderStatus.FILLED, Decimal(99), None),
+        ("3", OrderStatus.PLACED, None, None),
+        ("3", OrderStatus.CANCELLED, None, Code.SESSION_ENDED),
+    ]

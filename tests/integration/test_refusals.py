@@ -165,6 +165,7 @@ BY_RISK: dict[str, Case] = {
     "loop": Case(Code.RUNAWAY_LOOP, risk(runaway={"signals": 2, "seconds": 5}), one_bought),
     "funds": Case(Code.INSUFFICIENT_FUNDS, spec(paper={"cash": "2499"})),
     "funds with costs": Case(Code.INSUFFICIENT_FUNDS, spec(paper={"cash": "2500", "commissionBps": "1"})),
+    "margin of a short": Case(Code.INSUFFICIENT_FUNDS, spec(paper={"cash": "2499"}), side=Side.SELL),
     "short": Case(Code.SHORT_NOT_ALLOWED, risk(allowShort=False), side=Side.SELL),
     "order type": Case(Code.ORDER_TYPE_NOT_ALLOWED, spec(orderTypes=["LIMIT"])),
     "validity": Case(Code.VALIDITY_NOT_ALLOWED, spec(validities=["DAY"]), signal={"validity": Validity.IOC}),

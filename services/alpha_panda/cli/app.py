@@ -6,7 +6,6 @@ done).
 
 import json
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,12 +73,15 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
 @app.command()
 def validate(paths: Paths) -> None:
     """Check manifests and say what is in them; exit code 2 and every fault if something is wrong."""
-    from alpha_panda.compose.embedded import check  # noqa: PLC0415 - as above
+    from alpha_panda.adapters.clock import RealClock  # noqa: PLC0415 - as above
+    from alpha_panda.compose.embedded import calendar_warnings, check  # noqa: PLC0415 - as above
 
     settings = load_settings()
     configure_logging(settings)
     resources = load(paths)
     check(resources, settings)
+    for warning in calendar_warnings(resources, RealClock().now()):
+        typer.echo(f"warning: {warning}", err=True)
     for resource in resources:
         typer.echo(f"{resource.ref}: ok")
 
@@ -95,7 +97,7 @@ def service(
         str, typer.Option("--resource", help="What it serves, e.g. BrokerAccount/paper.", show_default=False)
     ],
 ) -> None:
-    """Start one service, as a pod does."""
+    """Start one service, as a pod does; in this release on transports of its own process: no other process sees it."""
     from alpha_panda.compose.process import run_service  # noqa: PLC0415 - as above
 
     run_service(name, load(manifests), resource, load_settings())
@@ -103,7 +105,10 @@ def service(
 
 @app.command()
 def control(paths: Paths) -> None:
-    """Write and renew the trading states of the manifests, where no operator does; until stopped."""
+    """Write and renew the trading states of the manifests, where no operator does; until stopped.
+
+    In this release it writes to stores of its own process: no other process sees them.
+    """
     from alpha_panda.compose.process import run_control  # noqa: PLC0415 - as above
 
     run_control(load(paths), load_settings())
@@ -144,14 +149,6 @@ def _guarded(command: Callable[[], object]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return 0
     except AlphaPandaError as error:
-        typer.echo(f"failed: {error}{_place(error)}", err=True)
+        typer.echo(f"failed: {error}{error.place if isinstance(error, StrategyError) else ''}", err=True)
         return EXIT_FAILED
     return result if isinstance(result, int) and result != _CTRL_C else 0
-
-
-def _place(error: AlphaPandaError) -> str:
-    """Return where a user's strategy raised, for lack of a traceback."""
-    frames = traceback.extract_tb(error.__cause__.__traceback__) if error.__cause__ is not None else []
-    if not isinstance(error, StrategyError) or not frames:
-        return ""
-    return f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})"

@@ -78,7 +78,7 @@ class LiveView:
 
     def render(self, run: EmbeddedRun) -> RenderableType:
         """Return the view as of now."""
-        summary = summarize(run.recorder, 0.0)
+        summary = summarize(run.recorder, 0.0, run.failures)
         parts = (self._feeds(run), counts_lines(summary), books(summary, POSITION_LINES))
         return Group(*parts, events_table(run.recorder.recent))
 

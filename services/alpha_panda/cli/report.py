@@ -25,7 +25,7 @@ def print_summary(summary: RunSummary, console: Console) -> None:
 
 
 def counts_lines(summary: RunSummary) -> Text:
-    """Return the counts of signals, orders and dead letters, a line each."""
+    """Return the counts of signals, orders and dead letters, and the strategies that crashed, a line each."""
     signals, orders = summary.signals, summary.orders
     text = Text.assemble(
         ("signals  ", "bold"),
@@ -36,6 +36,8 @@ def counts_lines(summary: RunSummary) -> Text:
     )
     if summary.dlq:
         text.append(f"\n{summary.dlq:,} records in dead letter queues", "red")
+    for failure in summary.failures:
+        text.append(f"\nstopped: {failure}", "bold red")
     return text
 
 

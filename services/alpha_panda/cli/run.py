@@ -13,7 +13,7 @@ from rich.console import Console
 
 from alpha_panda.compose.embedded import EmbeddedRun, RunOptions, check, run_embedded
 from alpha_panda.compose.summary import RunSummary
-from alpha_panda.errors import UserInputError
+from alpha_panda.errors import StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import Settings
 
@@ -35,7 +35,13 @@ class RunRequest:
 
 
 def run_command(request: RunRequest, settings: Settings) -> None:
-    """Run to the end and print the summary; UserInputError before anything has started."""
+    """Run to the end and print the summary.
+
+    Raises:
+        UserInputError: before anything has started.
+        StrategyError: after the summary: a strategy crashed, and was stopped while others went on.
+
+    """
     configure_logging(_quieter(settings), tracebacks=_wants_tracebacks(settings))
     resources = load(request.paths)
     check(resources, settings)
@@ -55,6 +61,8 @@ def run_command(request: RunRequest, settings: Settings) -> None:
 
         summary = run_embedded(resources, settings, options, events_file=events, beside=beside)
     _print(summary, console, as_json=request.output == "json")
+    if summary.failures:
+        raise StrategyError("; ".join(summary.failures))
 
 
 def _quieter(settings: Settings) -> Settings:

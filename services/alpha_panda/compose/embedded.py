@@ -12,13 +12,14 @@ from alpha_panda.adapters.clock import RealClock
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.loop import IdleAwareEventLoop
 from alpha_panda.contracts.manifests import ResourceSet, check_embedded
-from alpha_panda.errors import DependencyUnavailableError, ManifestError
+from alpha_panda.errors import DependencyUnavailableError, ManifestError, StrategyError
 from alpha_panda.ports import Clock
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.runtime.supervisor import Supervisor
+from alpha_panda.runtime.venues import rules_of
 
 from .ports import memory_ports
 from .recorder import Recorder
@@ -81,6 +82,16 @@ def check(resources: ResourceSet, settings: Settings) -> None:
         raise ManifestError(faults)
 
 
+def calendar_warnings(resources: ResourceSet, now: int) -> list[str]:
+    """Return a line for each feed on the wall clock whose calendar's data end soon after `now` (UTC ns).
+
+    A feed that drives the time itself has a present of its own; risk looks at that.
+    """
+    paced = (feed for feed in resources.feeds.values() if not feed.virtual_time)
+    found = ((feed.name, rules_of(feed).expiry_warning(now)) for feed in paced)
+    return [f"MarketFeed/{name}: {warning}" for name, warning in found if warning is not None]
+
+
 def make_clock(resources: ResourceSet, settings: Settings) -> Clock:
     """Return the run's clock: a virtual one begins when the first row becomes known."""
     if not needs_virtual_time(resources):
@@ -127,6 +138,7 @@ class EmbeddedRun:
         self.resources = resources
         self.settings = settings
         self.options = options
+        self.failures: list[str] = []
         self._stop = asyncio.Event()
         self.recorder = Recorder(events_file, on_write_error=self._stop.set)
         self.clock = make_clock(resources, settings) if clock is None else clock
@@ -159,6 +171,7 @@ class EmbeddedRun:
             resources=self.resources,
             resource=member.resource,
             instance=member.name.replace("/", "-"),
+            on_strategy_stopped=self._strategy_stopped,
         )
 
     def _ports_of(self, member: Member) -> Ports:
@@ -200,7 +213,7 @@ class EmbeddedRun:
         for error in self.supervisor.down.values():
             raise error
         self._close_events()
-        return summarize(self.recorder, asyncio.get_running_loop().time() - begun)
+        return summarize(self.recorder, asyncio.get_running_loop().time() - begun, self.failures)
 
     def request_stop(self) -> None:
         """End the run: drain and sum up."""
@@ -211,6 +224,9 @@ class EmbeddedRun:
         error = self.recorder.write_error
         if error is not None:
             raise DependencyUnavailableError("events file", error.strerror or str(error)) from error
+
+    def _strategy_stopped(self, error: StrategyError) -> None:
+        self.failures.append(f"{error}{error.place}")
 
     def _source_ended(self, feed: str) -> None:
         self._open_feeds.discard(feed)

@@ -19,7 +19,7 @@ from alpha_panda.ports import Clock, MarketSource
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.settings import Settings
 
-from .sources import TickBudget, WatchedSource, make_source
+from .sources import Played, TickBudget, WatchedSource, make_source
 from .traders import ManifestTraders
 
 
@@ -70,9 +70,12 @@ def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
     on_end: Callable[[str], None] | None,
 ) -> Callable[[str], MarketSource]:
     budget = TickBudget(max_ticks)
+    played: dict[str, Played] = {}
 
     def source(feed: str) -> MarketSource:
-        made = make_source(resources.feeds[feed], resources, settings, clock, seed)
-        return WatchedSource(made, budget, lambda: on_end(feed) if on_end else None)
+        far = played.setdefault(feed, Played(clock)) if clock.virtual else None
+        begin_ts = far.begin_ts if far else None
+        made = make_source(resources.feeds[feed], resources, settings, clock, seed, begin_ts)
+        return WatchedSource(made, budget, lambda: on_end(feed) if on_end else None, far)
 
     return source

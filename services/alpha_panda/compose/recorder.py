@@ -11,7 +11,14 @@ from typing import BinaryIO, Final
 import msgspec
 
 from alpha_panda.contracts.enums import EventType
-from alpha_panda.contracts.events import VERSION, Envelope, OrderUpdate, PortfolioSnapshot, TickBatch
+from alpha_panda.contracts.events import (
+    PRICES_MOVED,
+    VERSION,
+    Envelope,
+    OrderUpdate,
+    PortfolioSnapshot,
+    TickBatch,
+)
 from alpha_panda.contracts.stored import order_id_of
 from alpha_panda.contracts.topics import DLQ_SUFFIX
 from alpha_panda.errors import RecordError
@@ -92,10 +99,13 @@ class Recorder:
         self._write(record, tick_line)
 
     def _event(self, event: Envelope) -> None:
-        self.recent.append(event)
         data = event.data
         if isinstance(data, PortfolioSnapshot):
             self.portfolios[event.account] = data
+            if data.reason.startswith(PRICES_MOVED):
+                return  # one each second: among the recent events it would push out everything else
+        self.recent.append(event)
+        if isinstance(data, PortfolioSnapshot):
             return
         identity = order_id_of(data) if isinstance(data, OrderUpdate) else event.id
         name = _BY_TYPE.get(event.type)

@@ -1,7 +1,7 @@
 """Market sources by the manifests' words."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alpha_panda.adapters.batching import cut
@@ -20,14 +20,19 @@ from alpha_panda.runtime.settings import Settings
 MS_NS = 1_000_000
 
 
-def make_source(
-    feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock, seed: int | None
+def make_source(  # noqa: PLR0913, PLR0917 - what a source consists of
+    feed: MarketFeed,
+    resources: ResourceSet,
+    settings: Settings,
+    clock: Clock,
+    seed: int | None,
+    begin_ts: int | None = None,
 ) -> MarketSource:
-    """Return the feed's source; `seed` replaces that of a simulated one."""
+    """Return the feed's source; `seed` replaces that of a simulated one, `begin_ts` is when it began if it goes on."""
     source = feed.spec.source
     if source.replay is not None:
         return _replay(source.replay, resources.directory_of(feed), settings, clock)
-    return _simulated(source.simulated or SimulatedSpec(), settings, clock, seed)
+    return _simulated(source.simulated or SimulatedSpec(), settings, clock, seed, begin_ts)
 
 
 def first_ts(feed: MarketFeed, resources: ResourceSet, settings: Settings, clock: Clock) -> int:
@@ -72,7 +77,9 @@ def _replay(spec: ReplaySpec, base: Path, settings: Settings, clock: Clock) -> R
     return ReplaySource(options, clock)
 
 
-def _simulated(spec: SimulatedSpec, settings: Settings, clock: Clock, seed: int | None) -> SimulatedSource:
+def _simulated(
+    spec: SimulatedSpec, settings: Settings, clock: Clock, seed: int | None, begin_ts: int | None
+) -> SimulatedSource:
     options = SimulatedOptions(
         seed=spec.seed if seed is None else seed,
         ticks_per_second=spec.ticks_per_second,
@@ -84,7 +91,7 @@ def _simulated(spec: SimulatedSpec, settings: Settings, clock: Clock, seed: int 
         batch_max_ticks=settings.feed_batch_max_ticks,
         batch_max_delay_ns=settings.feed_batch_max_delay_ms * MS_NS,
     )
-    return SimulatedSource(options, clock)
+    return SimulatedSource(options, clock, begin_ts)
 
 
 class TickBudget:
@@ -107,13 +114,33 @@ class TickBudget:
         return granted
 
 
-class WatchedSource:
-    """A source that ends with the run's tick budget (`run --max-ticks`) and tells when it has ended."""
+@dataclass(slots=True)
+class Played:
+    """How far a feed on virtual time has come: when it began (UTC ns), and how many rows were taken and published."""
 
-    def __init__(self, source: MarketSource, budget: TickBudget, on_end: Callable[[], None]) -> None:
+    clock: Clock
+    begin_ts: int | None = None
+    rows: int = 0
+
+
+class WatchedSource:
+    """A source that ends with the run's tick budget (`run --max-ticks`) and tells when it has ended.
+
+    With `played` it leaves out the rows that an earlier source of this feed has given: on virtual time a market-feed
+    that is started again goes on where it was, as a market would. A batch counts once the next is asked for.
+    """
+
+    def __init__(
+        self,
+        source: MarketSource,
+        budget: TickBudget,
+        on_end: Callable[[], None],
+        played: Played | None = None,
+    ) -> None:
         self._source = source
         self._budget = budget
         self._on_end = on_end
+        self._played = played
 
     @property
     def mode(self) -> FeedMode:
@@ -127,9 +154,20 @@ class WatchedSource:
 
     async def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
         """Yield the source's batches until the budget is spent."""
-        async for batch in self._source.batches(instruments):
+        played = self._played
+        skip = 0 if played is None else played.rows
+        if played is not None and played.begin_ts is None:
+            played.begin_ts = played.clock.now()
+        async for whole in self._source.batches(instruments):
+            known = min(skip, len(whole.tokens))
+            skip -= known
+            if known and known == len(whole.tokens):
+                continue
+            batch = cut(whole, known, len(whole.tokens)) if known else whole
             taken = self._budget.take(len(batch.tokens))
             yield batch if taken == len(batch.tokens) else _head(batch, taken)
+            if played is not None:
+                played.rows += taken
             if self._budget.spent:
                 break
         self._on_end()

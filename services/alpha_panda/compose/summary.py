@@ -1,8 +1,10 @@
 """What a run came to, as the object that `--output json` prints."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from alpha_panda.contracts.events import PortfolioSnapshot
 
@@ -44,8 +46,8 @@ class AccountSummary(msgspec.Struct, frozen=True):
     positions: dict[str, PositionSummary]
 
 
-class RunSummary(msgspec.Struct, frozen=True):
-    """The summary of a run."""
+class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The summary of a run. `failures`: one line for each strategy that crashed and stayed stopped."""
 
     ticks: int
     signals: SignalCounts
@@ -53,13 +55,14 @@ class RunSummary(msgspec.Struct, frozen=True):
     dlq: int
     duration_seconds: float
     accounts: dict[str, AccountSummary]
+    failures: tuple[str, ...] = ()
 
     def as_json(self) -> str:
-        """Return the object as one line of JSON."""
-        return msgspec.json.encode(self).decode()
+        """Return the object as one line of JSON: always the same keys, so without `failures`."""
+        return msgspec.json.encode(replace(self, failures=())).decode()
 
 
-def summarize(recorder: Recorder, duration_seconds: float) -> RunSummary:
+def summarize(recorder: Recorder, duration_seconds: float, failures: Iterable[str] = ()) -> RunSummary:
     """Return the summary of what the recorder saw."""
     counts = recorder.counts
     return RunSummary(
@@ -69,6 +72,7 @@ def summarize(recorder: Recorder, duration_seconds: float) -> RunSummary:
         dlq=counts.dlq,
         duration_seconds=round(duration_seconds, 3),
         accounts={name: _account(book) for name, book in sorted(recorder.portfolios.items())},
+        failures=tuple(failures),
     )
 
 

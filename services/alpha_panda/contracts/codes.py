@@ -39,7 +39,7 @@ class Code(StrEnum):
     MAX_NET_EXPOSURE = "MAX_NET_EXPOSURE"
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
     SHORT_NOT_ALLOWED = "SHORT_NOT_ALLOWED"
-    OPPOSITE_REDUCTION_OPEN = "OPPOSITE_REDUCTION_OPEN"
+    REDUCTION_OPEN = "REDUCTION_OPEN"
     RATE_LIMIT = "RATE_LIMIT"
     RUNAWAY_LOOP = "RUNAWAY_LOOP"
     DAILY_LOSS = "DAILY_LOSS"
@@ -96,9 +96,9 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.MAX_OPEN_ORDER_VALUE: "The value of open orders would exceed `maxOpenOrderValue`.",
     Code.MAX_GROSS_EXPOSURE: "The sum of absolute exposures would exceed `maxGrossExposure`.",
     Code.MAX_NET_EXPOSURE: "The net exposure would exceed `maxNetExposure`.",
-    Code.INSUFFICIENT_FUNDS: "Cash less what open buys may spend does not cover the order.",
+    Code.INSUFFICIENT_FUNDS: "Cash, less what backs short positions and what open orders may take, does not cover the order.",
     Code.SHORT_NOT_ALLOWED: "The order would sell more than is held and the account may not go short.",
-    Code.OPPOSITE_REDUCTION_OPEN: "A reducing order of the same side is open; it must end first.",
+    Code.REDUCTION_OPEN: "A reducing order of the same side is open; it must end first.",
     Code.RATE_LIMIT: "Too many orders within the second, minute or day.",
     Code.RUNAWAY_LOOP: "The strategy repeats the same signal faster than `runaway` allows; latched.",
     Code.DAILY_LOSS: "The day's loss reached its limit; the scope is latched.",
@@ -108,7 +108,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.ACCESS_TOKEN_EXPIRED: "The broker's access token is no longer valid.",
     Code.NOT_RECONCILED: "The account has not been reconciled with the broker since the last restart.",
     Code.IN_DOUBT: "An earlier order on this key has an unknown outcome.",
-    Code.UNKNOWN_ORDER: "The order to cancel is not in the journal.",
+    Code.UNKNOWN_ORDER: "Risk has validated no such order of this strategy on this instrument.",
     Code.ORDER_NOT_OPEN: "The order to cancel no longer rests.",
     Code.BROKER_REJECTED: "The broker refused the order.",
     Code.BROKER_UNREACHABLE: "No connection to the broker; nothing was sent.",

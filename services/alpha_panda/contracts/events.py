@@ -206,6 +206,10 @@ class StrategyBookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     positions: dict[str, PositionView] = {}
 
 
+PRICES_MOVED: Final = "prices"
+"""What `PortfolioSnapshot.reason` begins with where no order, but the prices have changed the book."""
+
+
 class PortfolioSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """PORTFOLIO_SNAPSHOT: an account's book. `equity` = cash + positions at last price; P&L is before fees."""
 

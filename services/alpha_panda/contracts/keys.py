@@ -8,6 +8,16 @@ def tracker_lease(account: str) -> str:
     return f"{account}:order-tracker"
 
 
+def risk_lease(account: str) -> str:
+    """Return the name of the lease that the account's one risk service holds."""
+    return f"{account}:risk"
+
+
+def strategy_lease(runner: str) -> str:
+    """Return the name of the lease of a runner: named by its strategy, or by the feed if it hosts several."""
+    return f"{runner}:strategy"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyMap:
     """Names of all keys of one installation and namespace. `prefix` as in TopicMap."""

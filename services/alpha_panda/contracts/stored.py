@@ -38,7 +38,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 class PriceRange(msgspec.Struct, frozen=True, gc=False):
     """What a watched token's price did within one batch; `cursor` orders the ranges of a token.
 
-    `first_seq` … `last_seq` are the ticks it covers, so that a gap is noticed; `first_ts` … `ts` their times.
+    `first_seq` … `last_seq` are the ticks it covers, so that a gap is noticed; `first_ts` … `ts` their times. With
+    `bars` they all are bars, which hold what came before their time stamp.
     """
 
     cursor: int
@@ -51,6 +52,7 @@ class PriceRange(msgspec.Struct, frozen=True, gc=False):
     last_seq: int
     mode: FeedMode
     first_ts: int = 0
+    bars: bool = False
 
 
 class PriceReading(msgspec.Struct, frozen=True):

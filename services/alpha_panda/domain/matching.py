@@ -72,18 +72,21 @@ class _Seen:
 
 
 def match_new(
-    signal: Signal, instrument: Instrument, last_price: float | Decimal, terms: PaperTerms
+    signal: Signal, instrument: Instrument, last_price: float | Decimal | None, terms: PaperTerms
 ) -> Outcome:
     """Return what becomes of an order that arrives now: FILLED, PARTIALLY_FILLED, PLACED or CANCELLED.
 
     FAILED (SCHEMA_INVALID, PRICE_MISSING) for an order without the prices its type needs, or a last price that
-    is none: a venue would refuse both.
+    is none: a venue would refuse both. Without any last price (None: there is none that may be traded on) nothing
+    trades: a LIMIT or STOP_LIMIT rests and waits for prices to come, any other order fails with PRICE_MISSING.
     """
-    last = _exact(last_price)
+    last = None if last_price is None else _exact(last_price)
     refusal = _refusal(signal, last)
     if refusal is not None:
         return refusal
-    outcome = _advance(signal, Outcome(state=EntryState.PLACED), _Seen.once(last), instrument, terms)
+    outcome = Outcome(state=EntryState.PLACED)
+    if last is not None:
+        outcome = _advance(signal, outcome, _Seen.once(last), instrument, terms)
     if signal.validity is not Validity.IOC or outcome.state is EntryState.FILLED:
         return outcome
     if outcome.filled_quantity:
@@ -148,7 +151,7 @@ def _ended(outcome: Outcome, code: Code | None, message: str) -> Outcome:
     return msgspec.structs.replace(outcome, state=EntryState.CANCELLED, code=code, message=message)
 
 
-def _refusal(signal: Signal, last: Decimal) -> Outcome | None:
+def _refusal(signal: Signal, last: Decimal | None) -> Outcome | None:
     """Return why the venue can't take the order, if so. Risk has checked all this: a second line."""
     needed = [signal.quantity]
     if signal.order_type in _LIMITS:
@@ -158,10 +161,11 @@ def _refusal(signal: Signal, last: Decimal) -> Outcome | None:
     if not all(map(_usable, needed)):
         message = f"a {signal.order_type} order needs a positive quantity and the prices of its type"
         return Outcome(state=EntryState.FAILED, code=Code.SCHEMA_INVALID, message=message)
-    if not _usable(last):
-        return Outcome(
-            state=EntryState.FAILED, code=Code.PRICE_MISSING, message=f"last price {last} is not a price"
-        )
+    if last is None and signal.order_type in _LIMITS:
+        return None
+    if last is None or not _usable(last):
+        message = f"no price of {signal.symbol}" if last is None else f"last price {last} is not a price"
+        return Outcome(state=EntryState.FAILED, code=Code.PRICE_MISSING, message=message)
     return None
 
 

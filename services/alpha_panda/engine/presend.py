@@ -9,7 +9,7 @@ from decimal import Decimal
 from alpha_panda.contracts.events import Signal, ValidatedSignal
 from alpha_panda.contracts.stored import PriceReading, Quote
 from alpha_panda.domain.risk.outcome import Outcome
-from alpha_panda.domain.risk.presend import SendFacts, send_fault
+from alpha_panda.domain.risk.presend import SendFacts, send_fault, tradable_price
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.venues import price_rules, rules_of
 
@@ -29,17 +29,24 @@ class PreSend:
         self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int
     ) -> Outcome | None:
         """Return why the order may not be sent now, or None."""
-        return send_fault(
-            SendFacts(
-                signal=signal,
-                signal_class=decision.signal_class,
-                now=now,
-                instrument=self._instruments.by_token.get(signal.instrument_token),
-                price=reading,
-                price_rules=self._price_rules,
-                session=self._rules.status(now),
-                price_collar_bps=self._collar,
-            )
+        return send_fault(self._facts(signal, decision, reading, now))
+
+    def tradable(
+        self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int
+    ) -> PriceReading:
+        """Return the reading to send the order on: without the quote, if that is none to trade on."""
+        return tradable_price(self._facts(signal, decision, reading, now))
+
+    def _facts(self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int) -> SendFacts:
+        return SendFacts(
+            signal=signal,
+            signal_class=decision.signal_class,
+            now=now,
+            instrument=self._instruments.by_token.get(signal.instrument_token),
+            price=reading,
+            price_rules=self._price_rules,
+            session=self._rules.status(now),
+            price_collar_bps=self._collar,
         )
 
     def price(self, signal: Signal, quote: Quote) -> Decimal | None:

@@ -1,9 +1,10 @@
 """Chooses what executes a validated signal: the account's trader, to place or to cancel."""
 
-from alpha_panda.contracts.events import Envelope, ValidatedSignal
+from alpha_panda.contracts.events import CancelRequest, Envelope, ValidatedSignal
 from alpha_panda.contracts.stored import JournalEntry, Outcome, PriceReading
-from alpha_panda.errors import UndecodableRecordError
-from alpha_panda.ports import Trader, TraderFactory
+from alpha_panda.errors import RecordError, UndecodableRecordError
+from alpha_panda.ports import Record, Trader, TraderFactory
+from alpha_panda.runtime.records import event_of
 
 
 class ExecutionRouter:
@@ -33,3 +34,11 @@ def validated(event: Envelope) -> ValidatedSignal:
     if not isinstance(event.data, ValidatedSignal):
         raise UndecodableRecordError(f"event {event.id} on signals.validated is a {event.type}")
     return event.data
+
+
+def is_cancel(record: Record) -> bool:
+    """Whether the record is a validated cancel request; never raises."""
+    try:
+        return isinstance(validated(event_of(record)).original_signal, CancelRequest)
+    except RecordError:
+        return False

@@ -28,7 +28,7 @@ from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 
 from .presend import PreSend
-from .router import ExecutionRouter, validated
+from .router import ExecutionRouter, is_cancel, validated
 
 log = structlog.get_logger()
 
@@ -92,11 +92,15 @@ class Engine:
 
     async def _execute(self, event: Envelope, decision: ValidatedSignal, signal: Signal) -> None:
         reading = await self._ports.prices.read(self._feed, signal.instrument_token)
-        request = self._request(event, decision, signal, reading)
-        fault = self._presend.fault(signal, decision, reading, self._clock.now())
+        now = self._clock.now()
+        fault = self._presend.fault(signal, decision, reading, now)
         if fault is not None and fault.code is not None:
+            request = self._request(event, decision, signal, reading)
             await self._tell_refusal(await self._journal.refuse(request, fault.code, fault.message))
             return
+        # What needs no price may go out on a stale one, which nobody may match it with.
+        reading = self._presend.tradable(signal, decision, reading, now)
+        request = self._request(event, decision, signal, reading)
         deadline = (
             self._clock.monotonic() + self._send_within
         )  # read before BEGIN: never later than the store's
@@ -205,7 +209,7 @@ def build(context: ServiceContext) -> StreamService:
     """Wire an engine of the account that the context names.
 
     Waiting would let signals trade late, so while a dependency's breaker is open records go to the DLQ and end
-    as ORDER_FAILED with BREAKER_OPEN. The broker call itself is inside no breaker and no retry.
+    as ORDER_FAILED with BREAKER_OPEN; but cancels, which nothing gates, are always tried. The broker call itself is inside no breaker and no retry.
     """
     settings = context.settings
     engine = Engine(context)
@@ -220,6 +224,7 @@ def build(context: ServiceContext) -> StreamService:
             engine.handle,
             when_open=BreakerAction.DEAD_LETTER,
             on_dead_letter=engine.dead_letter,
+            passes_breaker=is_cancel,
         )
         .details(engine.details)
         .build()

@@ -90,6 +90,7 @@ def _range(token: int, ticks: list[Tick], batch: TickBatch) -> PriceRange:
         last_seq=ticks[-1].seq,
         mode=batch.mode,
         first_ts=ticks[0].ts,
+        bars=all(tick.high is not None for tick in ticks),
     )
 
 

@@ -42,6 +42,7 @@ class RestingOrders:
         self._journal = journal
         self._prices = prices
         self._announcer = announcer
+        self._watched: tuple[int, ...] = ()
         self._cursors: dict[int, int] = {}
         self._moved: dict[str, int] = {}
         self._changed = asyncio.Event()
@@ -56,11 +57,11 @@ class RestingOrders:
         resting = await self._journal.resting()
         self._moved = {entry.signal_id: ts for entry in resting if (ts := self._moved.get(entry.signal_id))}
         tokens = dict.fromkeys(entry.signal.instrument_token for entry in resting)
-        if tokens.keys() == self._cursors.keys():
+        if tokens.keys() == set(self._watched):
             return
-        fresh = [token for token in tokens if token not in self._cursors]
+        fresh = [token for token in tokens if token not in self._watched]
         await self._prices.watch(self._feed, self._watcher, tokens)
-        self._cursors = {token: self._cursors.get(token, 0) for token in tokens}
+        self._watched = tuple(tokens)
         for token in fresh:
             reading = await self._prices.read(self._feed, token)
             await self._match(producer, _last_known(token, reading))
@@ -70,7 +71,7 @@ class RestingOrders:
         """Match ranges as they come, until cancelled."""
         while True:
             self._changed.clear()
-            if not self._cursors:
+            if not self._watched:
                 await self._changed.wait()
                 continue
             ranges = await self._next_ranges()
@@ -81,8 +82,12 @@ class RestingOrders:
                 await self.refresh(producer)
 
     async def _next_ranges(self) -> list[PriceRange]:
-        """Return the next ranges, or none as soon as the watched set changes."""
-        reading = asyncio.ensure_future(self._prices.ranges(self._feed, dict(self._cursors), None))
+        """Return the next ranges, or none as soon as the watched set changes.
+
+        The place in a token's ranges is kept while nobody waits for it: what was matched is never read again.
+        """
+        cursors = {token: self._cursors.get(token, 0) for token in self._watched}
+        reading = asyncio.ensure_future(self._prices.ranges(self._feed, cursors, None))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
             await asyncio.wait((reading, changed), return_when=asyncio.FIRST_COMPLETED)
@@ -93,21 +98,33 @@ class RestingOrders:
             await asyncio.gather(reading, changed, return_exceptions=True)
 
     async def _match(self, producer: Producer, ranges: Sequence[PriceRange]) -> None:
-        for price_range in ranges:
-            if self._rules.status(price_range.ts).state is not SessionState.OPEN:
-                continue
-            for entry in await self._journal.resting():
-                if entry.signal.instrument_token == price_range.token:
-                    await self._match_one(producer, entry, price_range)
-
-    async def _match_one(self, producer: Producer, entry: JournalEntry, price_range: PriceRange) -> None:
-        instrument = self._instruments.by_token.get(price_range.token)
-        if instrument is None or self._is_over(entry, price_range.ts):
+        """Match the ranges, in order, with the orders that rest now: one that comes later is sent on later prices."""
+        if not ranges:
             return
+        resting: dict[int, list[JournalEntry]] = {}
+        for entry in await self._journal.resting():
+            resting.setdefault(entry.signal.instrument_token, []).append(entry)
+        for price_range in ranges:
+            entries = resting.get(price_range.token, [])
+            late = [entry for entry in entries if price_range.ts > self._rests_since(entry)]
+            if late and self._rules.status(_covers_to(price_range)).state is SessionState.OPEN:
+                after = {entry.signal_id: await self._match_one(producer, entry, price_range) for entry in late}
+                entries[:] = [after.get(entry.signal_id, entry) for entry in entries]
+
+    async def _match_one(
+        self, producer: Producer, entry: JournalEntry, price_range: PriceRange
+    ) -> JournalEntry:
+        """Return the entry as the range leaves it."""
+        instrument = self._instruments.by_token.get(price_range.token)
+        if instrument is None or self._is_over(entry, _covers_to(price_range)):
+            return entry
         seen = _since(self._rests_since(entry), price_range)
         outcome = None if seen is None else matching.match_resting(entry, instrument, seen, self._terms)
-        if outcome is not None and await self.apply(producer, entry, outcome):
+        if outcome is None:
+            return entry
+        if await self.apply(producer, entry, outcome):
             self._moved[entry.signal_id] = price_range.ts
+        return await self._journal.get(entry.signal_id) or entry
 
     def _rests_since(self, entry: JournalEntry) -> int:
         """Return the time of the last range that moved the order, or of its creation (UTC ns).
@@ -129,11 +146,19 @@ class RestingOrders:
         return changed is not None
 
     async def expire(self, producer: Producer) -> None:
-        """End DAY orders whose session is over."""
-        now = self._clock.now()
+        """End DAY orders whose session is over.
+
+        Not yet at its very end: the session's last bar comes then, and on virtual time this runs before it.
+        """
+        before = self._clock.now() - 1
         for entry in await self._journal.resting():
-            if self._is_over(entry, now):
+            if self._is_over(entry, before):
                 await self.apply(producer, entry, matching.expire(entry))
+
+
+def _covers_to(price_range: PriceRange) -> int:
+    """Return the last moment (UTC ns) whose prices the range holds: a bar that ends at the session's end is of it."""
+    return price_range.ts - 1 if price_range.bars else price_range.ts
 
 
 def _since(start: int, price_range: PriceRange) -> PriceRange | None:

@@ -8,6 +8,7 @@ import structlog
 from alpha_panda.contracts.codec import encode_event, payload_hash
 from alpha_panda.contracts.enums import EventType, TradingState, Verdict
 from alpha_panda.contracts.events import (
+    PRICES_MOVED,
     VERSION,
     CancelRequest,
     Envelope,
@@ -31,6 +32,7 @@ from alpha_panda.runtime.venues import rules_of
 from .facts import FactFinder
 from .latches import SOURCE, Latches
 from .ledger import ACCOUNT, Ledger
+from .limits import SECOND_NS
 
 log = structlog.get_logger()
 
@@ -53,7 +55,11 @@ class Desk:
         self._facts = FactFinder(context, self._ledger, self._rules)
         self._latches = Latches(context)
         self._epoch = ""
+        self._heeded = ""
         self._published: PortfolioSnapshot | None = None
+        self._published_at = 0
+        wait = round(context.settings.portfolio_replay_seconds * SECOND_NS)
+        self._least_wait = wait if self._clock.virtual else 0
         self._unmarked = False
         self._unpublished = False
         self._decided = {Verdict.VALIDATED: 0, Verdict.REJECTED: 0}
@@ -64,6 +70,16 @@ class Desk:
         self._ledger.load(claim)
         for decision in self._ledger.decisions.values():
             self._facts.note(decision)
+
+    def heed_calendar(self) -> None:
+        """Warn, once a trading day, when the calendar's data are about to end: after them no order passes."""
+        today = self._today()
+        if today == self._heeded:
+            return
+        self._heeded = today
+        warning = self._rules.expiry_warning(self._clock.now())
+        if warning is not None:
+            log.warning("calendar_ends", account=self._account, message=warning)
 
     def encode(self) -> bytes:
         """Return the book for the snapshot."""
@@ -76,12 +92,12 @@ class Desk:
 
     def figures(self) -> Mapping[str, str | int | float | bool | None]:
         """Return figures for get_status."""
-        book = self._published
+        equity = None if self._published is None else self._ledger.book.equity(self._ledger.marks)
         return {
             "validated": self._decided[Verdict.VALIDATED],
             "rejected": self._decided[Verdict.REJECTED],
             "open_orders": len(self._ledger.open_orders()),
-            "equity": None if book is None else str(book.equity),
+            "equity": None if equity is None else f"{equity:f}",
         }
 
     # ---------------------------------------------------------------------------------------- decisions
@@ -212,6 +228,14 @@ class Desk:
         if self._unpublished:
             await self._publish(producer, "change")
 
+    async def publish_moves(self, producer: Producer) -> None:
+        """Publish the book if prices have moved its equity: at every mark, in a replay less often."""
+        last = self._published
+        if last is None or self._clock.now() - self._published_at < self._least_wait:
+            return
+        if last.equity != self._ledger.book.equity(self._ledger.marks):
+            await self._publish(producer, PRICES_MOVED)
+
     async def publish(self, producer: Producer, reason: str) -> None:
         """Publish the book at the latest prices."""
         await self._facts.mark()
@@ -225,7 +249,7 @@ class Desk:
         await producer.send(
             [Outgoing(self._topics.portfolio, encode_event(self._event(snapshot)), key=self._account)]
         )
-        self._published = snapshot
+        self._published, self._published_at = snapshot, self._clock.now()
         self._unpublished = False
 
     def _today(self) -> str:

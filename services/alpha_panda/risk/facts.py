@@ -1,6 +1,7 @@
 """Finds the facts on a signal: from the stores, the manifests, the calendar and the ledger. Then the gate rules."""
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 
 import structlog
@@ -9,7 +10,7 @@ from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import Decision, PriceReading, Quote
-from alpha_panda.domain.book import StrategyBook
+from alpha_panda.domain.book import Position, StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
 from alpha_panda.domain.risk.gate import decide
 from alpha_panda.domain.risk.limits import Limits, StrategyLimits
@@ -117,7 +118,9 @@ class FactFinder:
         limits = self._limits.get(name, NO_LIMITS)
         runaway = runaway_of(limits, self.account_limits)
         book = self._ledger.book.strategies.get(name, NO_BOOK)
-        if _limits_exposure(limits) or _limits_exposure(self.account_limits):
+        books = tuple(item.positions for item in self._ledger.book.strategies.values())
+        valued = _limits_exposure(limits) or _limits_exposure(self.account_limits)
+        if valued or any(map(_holds_short, (self._ledger.book.positions, *books))):
             await self.mark()
         return RiskFacts(
             signal=signal,
@@ -155,6 +158,7 @@ class FactFinder:
             account_reconciled=True,  # a paper account's book is its own broker's
             token_valid=True,  # paper needs none
             key_in_doubt=await self._key_in_doubt(signal),
+            books=books,
         )
 
     def _instrument(self, token: int) -> Instrument | None:
@@ -176,3 +180,8 @@ class FactFinder:
 def _limits_exposure(limits: Limits) -> bool:
     """Whether anything is limited that takes the value of all that is held."""
     return limits.max_gross_exposure is not None or limits.max_net_exposure is not None
+
+
+def _holds_short(positions: Mapping[int, Position]) -> bool:
+    """Whether there is a short position: cash must back its value of now."""
+    return any(position.quantity < 0 for position in positions.values())

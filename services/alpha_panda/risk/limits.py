@@ -35,6 +35,7 @@ def account_limits(account: BrokerAccount) -> AccountLimits:
         if risk.runaway is None
         else Runaway(signals=risk.runaway.signals, seconds=risk.runaway.seconds),
         cost_allowance_bps=costs,
+        short_margin_ratio=Decimal(1) if paper is None else Decimal(paper.short_margin_ratio),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from alpha_panda.contracts.events import CancelRequest, Envelope, OrderUpdate, Signal
+from alpha_panda.contracts.keys import risk_lease
 from alpha_panda.contracts.stored import RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.errors import RecordError, UndecodableRecordError
@@ -48,6 +49,7 @@ class RiskService:
 
     async def claim(self) -> None:
         """Take over the account: a fresh epoch, all decisions, and the place in the input."""
+        self._desk.heed_calendar()
         claim = await self._store.claim(self._instance)
         self._desk.take_over(claim)
         stored = claim.snapshot.offsets if claim.snapshot is not None else {}
@@ -123,10 +125,15 @@ class RiskService:
         await self._desk.save(RiskSnapshot(offsets=offsets, state=self._desk.encode()))
 
     async def mark(self) -> None:
-        """Mark the book at the latest prices, latch what lost too much, and keep the day's peak and last value."""
+        """Mark the book at the latest prices, latch what lost too much, and keep the day's peak and last value.
+
+        Then publish the book if its equity has moved; after the save, like every book.
+        """
+        self._desk.heed_calendar()
         async with self._busy:
             if not self._torn and await self._desk.mark(self.service.producer):
                 await self._save()
+                await self._desk.publish_moves(self.service.producer)
 
     async def finish(self) -> None:
         """Publish the final book (graceful stop), unless somebody else has taken over."""
@@ -140,7 +147,10 @@ class RiskService:
 
 
 def build(context: ServiceContext) -> StreamService:
-    """Wire the risk service of the account that the context names."""
+    """Wire the risk service of the account that the context names.
+
+    The lease keeps a second one waiting; what fences the writes of one that was replaced is the claimed epoch.
+    """
     settings = context.settings
     risk = RiskService(context)
     inputs = (risk.topics.signals_raw, *risk.topics.orders)
@@ -148,6 +158,7 @@ def build(context: ServiceContext) -> StreamService:
         StreamServiceBuilder("risk", context)
         .topics(risk.topics.specs(settings.order_partitions))
         .topics(dead_letter_topics(inputs))
+        .with_lease(risk_lease(context.resource))
         .on_start(risk.claim)
         .consume_with(risk.run, "decide", tells_reading=True)
         .every(settings.portfolio_interval_seconds, risk.mark, name="mark")

@@ -197,3 +197,13 @@ class Circuit:
 
     def _each(self) -> Iterable[Breaker]:
         return self._seen.values()
+
+
+class FreePass(Circuit):
+    """The view of what no breaker may hold up: nothing blocks it, and what becomes of it is no verdict on anything.
+
+    Its success says nothing of a dependency that it may not use, and its failure must not use up a probe.
+    """
+
+    def failed(self, error: BaseException) -> None:
+        """Tell no breaker."""

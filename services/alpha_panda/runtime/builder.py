@@ -42,6 +42,7 @@ class StreamServiceBuilder:
         when_open: BreakerAction = BreakerAction.PAUSE,
         on_dead_letter: Callable[[Record, Code, str], Awaitable[None]] | None = None,
         commit: bool = True,
+        passes_breaker: Callable[[Record], bool] | None = None,
     ) -> Self:
         """Give `handler` what `subscription` brings, in batches of at most `max_records`.
 
@@ -49,7 +50,8 @@ class StreamServiceBuilder:
         by record. Each record is retried by the class of its error, then dead-lettered; then `on_dead_letter`
         is called with the record, the code and the message (it must be idempotent too; it is repeated while it
         raises TransientError). Offsets are committed after all that, unless `commit` is False.
-        A ProcessMustExitError ends the service, uncommitted. The `.dlq` topics are ensured at start.
+        Records of which `passes_breaker` is true are tried whatever the breakers say, and tell them nothing; it must
+        not raise. A ProcessMustExitError ends the service, uncommitted. The `.dlq` topics are ensured at start.
         """
         self._plan.consumptions.append(
             Consumption(
@@ -59,6 +61,7 @@ class StreamServiceBuilder:
                 when_open=when_open,
                 on_dead_letter=on_dead_letter,
                 commit=commit,
+                passes_breaker=passes_breaker,
             )
         )
         return self

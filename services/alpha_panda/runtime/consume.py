@@ -23,7 +23,7 @@ from alpha_panda.errors import (
     TransientError,
 )
 from alpha_panda.ports import Clock, Consumer, EventBus, Record, Subscription, TopicPartition
-from alpha_panda.runtime.breaker import Circuit
+from alpha_panda.runtime.breaker import Breakers, Circuit, FreePass
 from alpha_panda.runtime.counters import Counters
 from alpha_panda.runtime.dead_letter import DeadLetters, Failure
 from alpha_panda.runtime.retry import RetryPolicies
@@ -56,6 +56,7 @@ class Consumption:
     when_open: BreakerAction
     on_dead_letter: DeadLetterHook | None
     commit: bool
+    passes_breaker: Callable[[Record], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class ConsumeLoop:
         self._consumer = consumer
         self._tools = tools
         self._circuit = tools.circuit
+        self._free_pass = FreePass(Breakers(tools.clock, failure_threshold=1, reset_seconds=0.0))
         self._counters = tools.counters
         self._done: dict[TopicPartition, int] = {}
 
@@ -173,46 +175,52 @@ class ConsumeLoop:
 
     async def _handle_one(self, record: Record) -> None:
         """Handle one record, or set it aside: afterwards it may be committed."""
+        circuit = self._circuit_of(record)
         attempt = 0
         while True:
-            blocking = await self._admitted()
+            blocking = await self._admitted(circuit)
             if blocking:
                 message = f"circuit breaker open: {', '.join(blocking)}"
                 await self._set_aside(record, Failure(Code.BREAKER_OPEN, message, attempts=attempt))
                 return
             attempt += 1
-            error = await self._attempt(record)
+            error = await self._attempt(record, circuit)
             if error is None:
                 return
-            if self._exhausted(error, attempt):
+            if self._exhausted(error, attempt, circuit):
                 await self._set_aside(record, Failure.of(error, attempt), error)
                 return
-            await self._back_off(record, error, attempt)
+            await self._back_off(record, error, attempt, circuit)
 
-    async def _admitted(self) -> list[str]:
+    def _circuit_of(self, record: Record) -> Circuit:
+        """Return the breakers that stand in the record's way: none for one that passes them."""
+        passes = self._what.passes_breaker
+        return self._free_pass if passes is not None and passes(record) else self._circuit
+
+    async def _admitted(self, circuit: Circuit) -> list[str]:
         """Pass the breakers: wait for them (PAUSE), or return those that refuse (DEAD_LETTER)."""
-        while blocking := self._circuit.blocking():
+        while blocking := circuit.blocking():
             if self._what.when_open is BreakerAction.DEAD_LETTER:
                 return blocking
             # As input: a stop while nothing can be done leaves the records to whoever reads them next.
-            await intake(self._tools.clock.sleep(self._circuit.wait_seconds()))
-        self._circuit.enter()
+            await intake(self._tools.clock.sleep(circuit.wait_seconds()))
+        circuit.enter()
         return []
 
-    async def _attempt(self, record: Record) -> Exception | None:
+    async def _attempt(self, record: Record, circuit: Circuit) -> Exception | None:
         try:
             await self._what.handler((record,))
         except ProcessMustExitError:
             raise
         except Exception as error:  # noqa: BLE001 - judged by its class, and set aside at the end
-            self._circuit.failed(error)
+            circuit.failed(error)
             self._counters.errors += 1
             return error
-        self._circuit.succeeded()
+        circuit.succeeded()
         return None
 
-    async def _back_off(self, record: Record, error: Exception, attempt: int) -> None:
-        if self._circuit.blocking():
+    async def _back_off(self, record: Record, error: Exception, attempt: int, circuit: Circuit) -> None:
+        if circuit.blocking():
             return  # the breaker says how long
         sleep = self._tools.clock.sleep(self._delay(attempt, record.id))
         # What has a last attempt is finished even during a stop; what waits for a dependency may wait for ever.
@@ -222,10 +230,10 @@ class ConsumeLoop:
         """Whether the record waits until a dependency is back: that it is down says nothing against the record."""
         return isinstance(error, DependencyUnavailableError) and self._what.when_open is BreakerAction.PAUSE
 
-    def _exhausted(self, error: Exception, attempt: int) -> bool:
+    def _exhausted(self, error: Exception, attempt: int, circuit: Circuit) -> bool:
         if self._waits_for(error):
             return False
-        if isinstance(error, DependencyUnavailableError) and error.dependency in self._circuit.blocking():
+        if isinstance(error, DependencyUnavailableError) and error.dependency in circuit.blocking():
             return False  # the open breaker decides: BREAKER_OPEN
         return attempt >= self._tools.policies.attempts(error)
 

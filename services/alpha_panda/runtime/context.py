@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alpha_panda.errors import StrategyError
 from alpha_panda.ports import (
     CheckpointStore,
     Clock,
@@ -42,12 +43,17 @@ class Ports:
     source: Callable[[str], MarketSource]
 
 
+def _ignore(_: StrategyError) -> None:
+    """Tell nobody: where no one asks, the log has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
     """Everything a service's `build` gets.
 
     `resource` is the name of the MarketFeed, BrokerAccount or Strategy that it serves; `instance` is the pod's or
-    task's name, unique per replica (leases are held under it).
+    task's name, unique per replica (leases are held under it). `on_strategy_stopped` hears of a strategy that crashed
+    and stays stopped while the service goes on with its others.
     """
 
     settings: Settings
@@ -55,3 +61,4 @@ class ServiceContext:
     resources: "ResourceSet"
     resource: str
     instance: str
+    on_strategy_stopped: Callable[[StrategyError], None] = _ignore

@@ -191,9 +191,14 @@ class Settings(BaseSettings):
     )
     portfolio_interval_seconds: Seconds = Field(
         default=1,
-        description="How often risk marks what the account holds at the latest prices and checks the loss limits; "
-        "the book is published when an order has changed it, not at every mark. "
+        description="How often risk marks what the account holds at the latest prices, checks the loss limits, and "
+        "publishes the book if its equity has moved; fills publish it at once. "
         "Why: a limit is noticed within a second, at one read of the prices held.",
+    )
+    portfolio_replay_seconds: Seconds = Field(
+        default=60,
+        description="Where a replay drives the time: least market time between two books published because prices "
+        "have moved. Why: a day of trading then is some hundreds of books; the loss limits are checked as often as ever.",
     )
     signal_ttl_seconds: Seconds = Field(
         default=10,

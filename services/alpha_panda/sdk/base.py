@@ -50,7 +50,8 @@ class Strategy:
 
     One instance serves one pair of strategy and account, with all instruments of the strategy. Override the
     `on_…` methods that you need; the order of calls is: constructor, `on_start`, `restore` (only if there is a
-    checkpoint), then events. An exception ends the process, which starts again from the checkpoint.
+    checkpoint), then events. An exception stops the strategy on that account: alone in its process, the process ends
+    and starts again from the checkpoint; beside others, they go on and it stays stopped until a restart.
 
     Set `Parameters` to your own subclass of StrategyParameters, and annotate `parameters` with it.
     """

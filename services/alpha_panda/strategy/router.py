@@ -1,6 +1,6 @@
-"""Which cells a record concerns: token → cells for ticks, (account, key) → cells for orders.
+"""Which cells a record concerns: token → cells for ticks, (topic, strategy) → cell for news of orders.
 
-Built once; a tick that no cell wants costs one dictionary look-up, however many cells there are.
+Built once; a record that no cell wants costs one dictionary look-up, however many cells there are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,14 +20,14 @@ class Router:
     ) -> None:
         self._partition_of: dict[int, int] = {}
         self.by_token: dict[int, list[Cell]] = {}
-        self.by_topic: dict[str, list[Cell]] = {}
+        self._by_order: dict[tuple[str, str], Cell] = {}
         self.partitions_of: dict[tuple[str, str], tuple[TopicPartition, ...]] = {}
         for cell in cells:
             for token in cell.tokens:
                 self.by_token.setdefault(token, []).append(cell)
                 self._partition_of[token] = tick_partition(token, tick_partitions)
             for topic in account_topics(cell):
-                self.by_topic.setdefault(topic, []).append(cell)
+                self._by_order[topic, cell.spec.strategy_id] = cell
             self.partitions_of[cell.key] = tuple(
                 _partitions(cell, ticks_topic, tick_partitions, order_partitions)
             )
@@ -35,6 +35,14 @@ class Router:
     def tick_partition(self, token: int) -> int:
         """Return the partition of the ticks of a token that some cell wants (KeyError for another)."""
         return self._partition_of[token]
+
+    def by_order(self, topic: str, key: str | None) -> tuple[Cell, ...]:
+        """Return the cell, if any, that an order event or a rejection concerns.
+
+        The key is `strategy_id:token`; external trades have a key of another make and concern nobody.
+        """
+        cell = self._by_order.get((topic, (key or "").rpartition(":")[0]))
+        return () if cell is None else (cell,)
 
     def partitions(self) -> tuple[TopicPartition, ...]:
         """Return every partition that some cell needs, each once, in a fixed order."""
@@ -46,7 +54,7 @@ class Router:
         for token in cell.tokens:
             self.by_token[token] = [other for other in self.by_token[token] if other is not cell]
         for topic in account_topics(cell):
-            self.by_topic[topic] = [other for other in self.by_topic[topic] if other is not cell]
+            self._by_order.pop((topic, cell.spec.strategy_id), None)
         self.partitions_of.pop(cell.key, None)
 
 

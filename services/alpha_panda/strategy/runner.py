@@ -38,6 +38,7 @@ class Runner:
         self.router: Router
         self.service: StreamService
         self._ports = context.ports
+        self._tell_stopped = context.on_strategy_stopped
         self._settings = context.settings
         self._group = group
         self._ticks_topic = ticks_topic
@@ -233,21 +234,27 @@ class Runner:
     def _deliver_event(self, record: Record) -> None:
         event = event_of(record)
         self._event_ts = event.ts
-        for cell in self.router.by_topic.get(record.topic, ()):
+        for cell in self.router.by_order(record.topic, record.key):
             try:
                 cell.on_account_event(event)
             except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
                 self._fail(cell, error)
 
     def _fail(self, cell: Cell, error: Exception) -> None:
-        """Stop the cell: its state can't be trusted. What it had not stored is never produced."""
+        """Stop the cell: its state can't be trusted. What it had not stored is never produced.
+
+        The others go on. Without any left the service ends, and whoever keeps it starts it anew.
+        """
         strategy, account = cell.key
         cell.failed = f"strategy {strategy} on account {account} raised {type(error).__name__}: {error}"
         log.error("strategy_failed", strategy=strategy, account=account, exc_info=error)
         self.service.record_error()
         self.router.drop(cell)
+        failure = StrategyError(cell.failed)
+        failure.__cause__ = error
         if all(other.failed for other in self.cells):
-            raise StrategyError(cell.failed) from error
+            raise failure
+        self._tell_stopped(failure)
 
     # ------------------------------------------------------------------------------------------ storing
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from alpha_panda.contracts.keys import strategy_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import Strategy as StrategyResource
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
@@ -21,14 +22,18 @@ SECOND_NS = 1_000_000_000
 
 
 def build(context: ServiceContext) -> StreamService:
-    """Wire a runner for the strategies that the context names, all on one feed."""
+    """Wire a runner for the strategies that the context names, all on one feed.
+
+    The lease keeps a second one waiting; what fences the writes of one that was replaced are its incarnations.
+    """
     names = context.resource.split(",")
     strategies = [context.resources.strategies[name] for name in names]
     feed_name = strategies[0].spec.market_feed
     feed = context.resources.feeds[feed_name]
     settings = context.settings
     ticks = TopicSpec(market_ticks(feed_name, settings.topic_prefix), feed.spec.partitions)
-    group = f"{settings.topic_prefix}{names[0] if len(names) == 1 else feed_name}.strategy"
+    runner_name = names[0] if len(names) == 1 else feed_name
+    group = f"{settings.topic_prefix}{runner_name}.strategy"
     runner = Runner(context, group, ticks.name)
     runner.cells = [
         Cell(spec, context.ports.clock, runner.cause)
@@ -56,6 +61,7 @@ def build(context: ServiceContext) -> StreamService:
         .topics(
             dead_letter_topics(TopicMap(name, settings.topic_prefix).signals_rejected for name in accounts)
         )
+        .with_lease(strategy_lease(runner_name))
         .on_start(runner.claim)
         .consume_with(runner.run, "runner", tells_reading=True)
         .on_stop(runner.checkpoint_all)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from alpha_panda import __version__
+from alpha_panda.adapters.clock import RealClock
 from alpha_panda.cli import __main__ as entry
 from alpha_panda.cli import app
 from alpha_panda.contracts.resources import KINDS
@@ -143,10 +144,28 @@ def _faults_of_items(value: Any, part: dict[str, Any], schema: dict[str, Any], p
     return found
 
 
+@pytest.mark.parametrize("command", ["service", "control"])
+def test_what_no_other_process_sees_says_so(alpha: Alpha, command: str) -> None:
+    assert "no other process sees" in " ".join(alpha(command, "--help").out.split())
+
+
 class TestValidate:
     def test_it_lists_what_is_fine(self, alpha: Alpha) -> None:
         called = alpha("validate", alpha.write("all.yaml", platform()))
         assert called == (0, "MarketFeed/demo: ok\nBrokerAccount/paper: ok\nStrategy/alpha: ok\n", "")
+
+    def test_a_calendar_that_is_about_to_end_is_a_warning_and_no_error(
+        self, alpha: Alpha, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(RealClock, "now", lambda _: 1_796_112_000 * 1_000_000_000)  # 2026-12-01
+        documents = platform(feed=feed({"simulated": {"seed": 7}}, calendar="XBOM"))
+        called = alpha("validate", alpha.write("all.yaml", documents))
+        assert (called.code, called.out.count(": ok")) == (0, 3)
+        assert called.err.count("\n") == 1
+        assert called.err.startswith("warning: MarketFeed/demo: ")
+        assert "(30 days left)" in called.err
+        replay = platform(feed=feed(calendar="XBOM"))  # has a present of its own
+        assert alpha("validate", alpha.write("all.yaml", replay)).err == ""
 
     def test_a_folder_is_read_as_a_whole(self, alpha: Alpha) -> None:
         alpha.write("b.yaml", [account(), strategy()])

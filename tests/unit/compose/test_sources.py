@@ -1,19 +1,24 @@
 """Sources by the manifests' words."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.adapters.replay import ReplaySource
 from alpha_panda.adapters.simulated import SimulatedOptions, SimulatedSource
-from alpha_panda.compose.sources import TickBudget, WatchedSource, first_ts, make_source
+from alpha_panda.compose.embedded import make_clock
+from alpha_panda.compose.ports import memory_ports
+from alpha_panda.compose.sources import Played, TickBudget, WatchedSource, first_ts, make_source
 from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.ports import MarketSource, SourceBatch
+from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.settings import Settings
-from unit.cli.kit import Document, feed
+from unit.cli.kit import Document, feed, rows
 
 
 def made(source: Document, seed: int | None = None) -> MarketSource:
@@ -136,3 +141,65 @@ async def test_feeds_share_one_budget() -> None:
     sources = [WatchedSource(Batches(3, 3), budget, lambda: None) for _ in range(2)]
     taken = [sum([len(batch.ts) async for batch in source.batches(())]) for source in sources]
     assert taken == [5, 0]
+
+
+# --------------------------------------------------------------------------------- a feed that is started again
+
+
+async def rows_of(source: MarketSource, listed: Sequence[Instrument], batches: int | None = None) -> list[Any]:
+    """Return (time, token, price) of the rows; with `batches`, leave after the batch of that number."""
+    found: list[Any] = []
+    stream = source.batches(listed)
+    number = 0
+    async for batch in stream:
+        if number == batches:  # it is not published: the feed dies with it
+            break
+        found += zip(batch.ts, batch.tokens, batch.prices, strict=True)
+        number += 1
+        if batches is None and len(found) >= ENOUGH:
+            break
+    await cast("AsyncGenerator[SourceBatch]", stream).aclose()
+    return found
+
+
+ENOUGH = 300
+
+
+@pytest.mark.parametrize("words", [{"replay": {"path": "rows.csv"}}, {"simulated": {"speed": 0}}])
+@pytest.mark.parametrize("batches", [1, 3, 0])
+async def test_on_virtual_time_a_feed_that_is_started_again_goes_on_where_it_was(
+    tmp_path: Path, words: Document, batches: int
+) -> None:
+    (tmp_path / "rows.csv").write_text(rows(ENOUGH), encoding="utf-8")
+    resources = ResourceSet.from_documents([feed(words)], directory=tmp_path)
+    listed = tuple(resources.feeds["demo"].instruments)
+
+    def ports() -> Ports:
+        return memory_ports(resources, Settings(), make_clock(resources, Settings()), seed=1)[1]
+
+    whole = await rows_of(ports().source("demo"), listed)
+    broken = ports()
+    found = await rows_of(broken.source("demo"), listed, batches)
+    assert (len(found) > 0) == (batches > 0)
+    found += await rows_of(broken.source("demo"), listed, batches)
+    found += await rows_of(broken.source("demo"), listed)
+    assert found[:ENOUGH] == whole[:ENOUGH]
+    assert len(whole) >= ENOUGH
+
+
+async def test_a_part_of_a_batch_that_was_published_is_left_out_alone() -> None:
+    played = Played(RealClock(), begin_ts=0, rows=4)
+    source = WatchedSource(Batches(3, 3, 2), TickBudget(None), lambda: None, played)
+    assert [list(batch.ts) async for batch in source.batches(())] == [[1, 2], [0, 1]]
+    assert played.rows == 8
+
+
+async def test_on_the_wall_clock_a_feed_that_is_started_again_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(rows(3), encoding="utf-8")
+    resources = ResourceSet.from_documents(
+        [feed({"replay": {"path": "rows.csv", "speed": 1000000}})], directory=tmp_path
+    )
+    listed = tuple(resources.feeds["demo"].instruments)
+    _, ports = memory_ports(resources, Settings(), RealClock())
+    for _ in range(2):
+        assert len(await rows_of(ports.source("demo"), listed)) == 3

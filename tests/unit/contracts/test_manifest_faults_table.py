@@ -217,6 +217,7 @@ CASES = [
     Case("cash of sixteen digits", put(ACCOUNT, "spec/paper/cash", 123456789012.3456), 2, "spec.paper.cash", ("more digits than a YAML number keeps", "in quotes")),
     Case("cash too large", put(ACCOUNT, "spec/paper/cash", "1" + "0" * 15), 2, "spec.paper.cash", ("999999999999999",)),
     Case("slippage above all", put(ACCOUNT, "spec/paper/slippageBps", 10001), 2, "spec.paper.slippageBps", ("10001 is out of range", "10000")),
+    Case("margin of shorts", put(ACCOUNT, "spec/paper/shortMarginRatio", "10.5"), 2, "spec.paper.shortMarginRatio", ("10.5 is out of range", "up to 10")),
     Case("partial fills", put(ACCOUNT, "spec/paper/partialFillRatio", "1.5"), 2, "spec.paper.partialFillRatio", ("1.5 is out of range", "up to 1")),
     Case("trading state", put(ACCOUNT, "spec/tradingState", "active"), 2, "spec.tradingState", ("'active' is unknown", "did you mean Active?", "Reducing, Halted")),
     Case("quantity zero", put(ACCOUNT, "spec/risk/maxOrderQuantity", 0), 2, "spec.risk.maxOrderQuantity", ("0 is out of range", "above 0")),

@@ -234,7 +234,14 @@ class Desk:
         await self.prices.write(FEED, 1, {token: quote}, self.clock.now())
 
     async def range(
-        self, low: float, high: float, last: float, *, token: int = TOKEN, since: int | None = None
+        self,
+        low: float,
+        high: float,
+        last: float,
+        *,
+        token: int = TOKEN,
+        since: int | None = None,
+        bars: bool = False,
     ) -> None:
         """Publish a range that ends now, and its last price as the quote."""
         await self.quote(last, token=token)
@@ -250,6 +257,7 @@ class Desk:
             self._seq,
             FeedMode.SIMULATED,
             now if since is None else since,
+            bars,
         )
         await self.prices.publish_ranges(FEED, [item])
 

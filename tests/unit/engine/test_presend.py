@@ -7,7 +7,15 @@ import pytest
 
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, FeedMode, OrderType, Side, SignalClass
+from alpha_panda.contracts.enums import (
+    EntryState,
+    EventType,
+    FeedMode,
+    OrderType,
+    Side,
+    SignalClass,
+    TradingState,
+)
 from alpha_panda.contracts.stored import Quote
 from alpha_panda.domain.order_events import order_topic
 from alpha_panda.engine.presend import PreSend
@@ -141,20 +149,6 @@ async def test_a_reducing_limit_rests_without_a_price_to_trade_on(clock: Virtual
         assert (entry.state, entry.filled_quantity) == (EntryState.PLACED, 0)
         assert (entry.quote_price, entry.quote_ts) == (None, None)
         assert desk.told() == [EventType.ORDER_PLACED]
-
-
-async def test_it_fills_when_prices_come(desk: Desk) -> None:
-    await desk.quote(2600.0, age=3600)
-    sell = desk.limit(side=Side.SELL, price="2500")
-    await desk.place(sell, SignalClass.REDUCING)
-    tracker = await desk.tracker()
-    await tracker._resting.refresh(desk.producer)
-    assert (await desk.entry(sell)).state is EntryState.PLACED  # the old quote is no price for it either
-    desk.clock._now += SECOND
-    await desk.range(2490.0, 2501.0, 2501.0)
-    await take_ranges(tracker, desk)
-    entry = await desk.entry(sell)
-    assert (entry.state, entry.average_price) == (EntryState.FILLED, Decimal(2500))
 
 
 async def test_a_reducing_limit_is_matched_at_once_with_a_fresh_price(desk: Desk) -> None:

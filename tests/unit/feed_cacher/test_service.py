@@ -252,6 +252,13 @@ class TestRanges:
             await cache.send(batch(bar, Tick(A, 6.0, 11, 2)))
             (found,) = await cache.ranges(A)
             assert (found.low, found.high, found.last, found.first_ts, found.ts) == (2.0, 9.0, 6.0, 10, 11)
+            assert not found.bars
+
+    async def test_a_range_of_bars_alone_says_so(self, cache: Cache) -> None:
+        async with cache.running():
+            await cache.prices.watch("demo", "tracker", [A])
+            await cache.send(batch(Tick(A, 5.0, 10, 1, open=4.0, high=9.0, low=2.0)), batch(Tick(A, 6.0, 11, 2)))
+            assert [found.bars for found in await cache.ranges(A)] == [True, False]
 
     async def test_none_for_tokens_that_nobody_watches(self, cache: Cache) -> None:
         async with cache.running():

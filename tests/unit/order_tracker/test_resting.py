@@ -1,6 +1,7 @@
 """Resting paper orders: filled from ranges, once, inside their session, over restarts."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -16,16 +17,16 @@ from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Outcome
 from alpha_panda.order_tracker.service import OrderTracker
 from alpha_panda.runtime.records import event_of
-from unit.engine.desk import FEED, OTHER_TOKEN, SECOND, TOKEN, Desk, documents
+from unit.engine.desk import FEED, OTHER_TOKEN, SECOND, TOKEN, Desk, Harm, documents
 
 XBOM = {"calendar": "XBOM"}  # START is a Friday, 14:15 in Mumbai; the session ends at 15:30
 TO_THE_CLOSE = 75 * 60
 
 
 @asynccontextmanager
-async def following(desk: Desk) -> AsyncIterator[OrderTracker]:
+async def following(desk: Desk, harm: Harm | None = None) -> AsyncIterator[OrderTracker]:
     """Run a tracker that has looked once and follows ranges."""
-    tracker = await desk.tracker()
+    tracker = await desk.tracker(harm)
     await tracker.look_after()
     task = asyncio.create_task(tracker.resting.follow(desk.producer))
     try:
@@ -286,6 +287,9 @@ async def test_a_day_order_ends_with_its_session(clock: VirtualClock) -> None:
         assert await state(desk, signal) is EntryState.PLACED
         await after(desk, 1)
         await tracker.look_after()
+        assert await state(desk, signal) is EntryState.PLACED  # at the very end the last bar may still come
+        await after(desk, 1)
+        await tracker.look_after()
         entry = await desk.entry(signal)
         assert (entry.state, entry.code) == (EntryState.CANCELLED, Code.SESSION_ENDED)
         assert desk.told() == [EventType.ORDER_PLACED, EventType.ORDER_CANCELLED]
@@ -303,6 +307,98 @@ async def test_a_day_order_of_yesterday_does_not_fill_today(clock: VirtualClock)
         assert await state(desk, signal) is EntryState.PLACED
         await tracker.look_after()
         assert await state(desk, signal) is EntryState.CANCELLED
+
+
+@pytest.mark.parametrize(("bars", "end"), [(True, EntryState.FILLED), (False, EntryState.PLACED)])
+async def test_a_bar_that_ends_with_the_session_is_of_the_session_and_a_tick_is_not(
+    clock: VirtualClock, bars: bool, end: EntryState
+) -> None:
+    async with Desk(clock, manifests=documents(feed=XBOM)) as desk:
+        signal = desk.limit()
+        await desk.place(signal)
+        async with following(desk) as tracker:
+            await after(desk, TO_THE_CLOSE)
+            await tracker.look_after()
+            await desk.range(2400.0, 2500.0, 2450.0, bars=bars)
+            await after(desk, 0)
+            assert await state(desk, signal) is end
+
+
+async def test_a_bar_of_the_next_session_does_not_fill_a_day_order(clock: VirtualClock) -> None:
+    """Without a calendar each UTC day is a session: the bar of tomorrow's first minute."""
+    async with Desk(clock) as desk:
+        signal = desk.limit()
+        await desk.place(signal)
+        midnight = (desk.clock.now() // (86_400 * SECOND) + 1) * 86_400
+        async with following(desk):
+            await after(desk, midnight + 60 - desk.clock.now() / SECOND)
+            await desk.range(2400.0, 2500.0, 2450.0, bars=True)
+            await after(desk, 0)
+            assert await state(desk, signal) is EntryState.PLACED
+
+
+# -------------------------------------------------------------------------------------- what is read and matched
+
+
+def counting(desk: Desk) -> tuple[Counter[str], list[int], Harm]:
+    """Count the calls of the ports, and note how many ranges each read brought."""
+    calls: Counter[str] = Counter()
+    read: list[int] = []
+
+    async def through(name: str, call: Any) -> Any:
+        calls[name] += 1
+        found = await call()
+        if name == "prices.ranges":
+            read.append(len(found))
+        return found
+
+    return calls, read, through
+
+
+async def test_a_token_that_is_watched_again_is_read_on_from_where_it_was_left(desk: Desk) -> None:
+    _, read, harm = counting(desk)
+    async with following(desk, harm) as tracker:
+        for number in range(1, 6):
+            signal = desk.limit(number)
+            await desk.place(signal)
+            await tracker.resting.refresh(desk.producer)
+            await priced(desk, 2450.0, 2500.0, 2480.0)
+            await desk.engine().handle([await desk.validated(desk.cancel_request(signal, 90 + number))])
+            await tracker.resting.refresh(desk.producer)
+            await after(desk, 0)
+    assert sum(read) == 5
+
+
+async def test_what_a_token_did_while_only_others_watched_is_not_missed(desk: Desk) -> None:
+    await desk.prices.watch(FEED, "somebody", [TOKEN])
+    async with following(desk) as tracker:
+        await desk.place(desk.limit(1))
+        await tracker.resting.refresh(desk.producer)
+        await priced(desk, 2400.0, 2400.0, 2400.0)
+        await desk.quote(2500.0)
+        late = desk.limit(2)
+        await desk.place(late)
+        await priced(desk, 2400.0, 2500.0, 2450.0)  # before this tracker looks
+        assert await state(desk, late) is EntryState.PLACED
+        await tracker.resting.refresh(desk.producer)
+        await after(desk, 0)
+        assert await state(desk, late) is EntryState.FILLED
+
+
+async def test_a_batch_of_ranges_costs_one_look_at_what_rests(desk: Desk) -> None:
+    await desk.prices.watch(FEED, "somebody", [TOKEN])
+    signal = desk.limit()
+    await desk.place(signal)
+    for _ in range(50):
+        await after(desk)
+        await desk.range(2450.0, 2500.0, 2480.0)
+    calls, read, harm = counting(desk)
+    async with following(desk, harm):
+        await after(desk, 0)
+        assert read == [50]
+        assert calls["journal.resting"] < 10
+        await priced(desk, 2400.0, 2500.0, 2450.0)
+    assert await state(desk, signal) is EntryState.FILLED
 
 
 # ---------------------------------------------------------------------------------------------------- restarts

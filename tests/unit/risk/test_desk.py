@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.enums import OrderStatus, TradingState
 from alpha_panda.contracts.events import ControlChanged, PortfolioSnapshot
-from alpha_panda.contracts.scopes import account_scope, strategy_scope
+from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import Latch
 from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda.testing.taps import Harm
@@ -134,6 +134,16 @@ class TestLossLatches:
             await world.price({RELIANCE: 105.0})
             await world.pass_seconds(1)
             assert list(await world.latches()) == [f"drawdown-{DAY}"]
+
+    async def test_the_latch_of_a_strategy_is_of_all_its_accounts(self, clock: VirtualClock) -> None:
+        """As `StrategyRisk` says: its scope names no account."""
+        world = await limited(clock, strategy={"maxDailyLoss": "100"})
+        async with world.running():
+            await world.fill(await world.signal("s1"))
+            await world.price({RELIANCE: 90.0})
+            await world.pass_seconds(1)
+            (reading,) = await world.ports.control.read(scopes_of("another-account", "alpha")[2:])
+            assert [latch.latch_id for latch in reading.latches] == [f"daily-loss-{DAY}"]
 
     async def test_a_strategys_limits_bind_its_own_book_alone(self, clock: VirtualClock) -> None:
         world = await limited(clock, strategy={"maxDailyLoss": "100"})
@@ -285,6 +295,31 @@ class TestDays:
             control.set_latch = working  # type: ignore[method-assign]
             await world.start()
             assert len(await world.latches()) == 1
+
+
+class TestCalendar:
+    async def test_its_end_is_told_at_the_start_and_then_once_a_trading_day(self) -> None:
+        """The data end with 2026: 30 days left on the 1st of December."""
+        manifests = documents()
+        manifests[0]["spec"]["calendar"] = "XBOM"
+        clock = VirtualClock(1_796_112_000 * 1_000_000_000)  # 2026-12-01T08:00Z
+        world = await RiskWorld(clock, manifests).open()
+        with capture_logs() as logs:
+            async with world.running():
+                await world.pass_seconds(5)
+                for _ in range(2):
+                    await clock.advance(DAY_SECONDS)
+        told = [entry["message"] for entry in logs if entry["event"] == "calendar_ends"]
+        assert [f"({left} days left)" in line for left, line in zip((30, 29, 28), told, strict=True)] == [
+            True
+        ] * 3
+
+    async def test_one_that_goes_on_is_not_spoken_of(self, clock: VirtualClock) -> None:
+        world = await limited(clock)
+        with capture_logs() as logs:
+            async with world.running():
+                await world.pass_seconds(2)
+        assert [entry for entry in logs if entry["event"] == "calendar_ends"] == []
 
 
 class TestBooks:

@@ -112,6 +112,11 @@ def test_funds_set_aside_what_slippage_and_commission_may_cost() -> None:
     assert account_limits(made).cost_allowance_bps == 8
 
 
+@pytest.mark.parametrize(("given", "wanted"), [({}, 1), ({"shortMarginRatio": "0.25"}, D("0.25"))])
+def test_a_short_is_backed_by_the_margin_ratio(given: dict[str, str], wanted: object) -> None:
+    assert account_limits(account(paper=given)).short_margin_ratio == wanted
+
+
 def test_absent_lists_of_the_venue_mean_all() -> None:
     rules = venue_rules(account())
     assert (tuple(rules.order_types), tuple(rules.validities)) == (tuple(OrderType), tuple(Validity))

@@ -33,7 +33,6 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.stored import Checkpoint, Decision, OrderFold, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks, tick_partition
 from alpha_panda.domain.ids import event_id, order_id
-from alpha_panda.errors import StrategyError
 from alpha_panda.ports import CheckpointStore, EventBus, Outgoing, Subscription, TopicPartition
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.settings import Settings
@@ -41,6 +40,7 @@ from alpha_panda.sdk import Strategy, StrategyParameters
 from alpha_panda.strategy.service import build
 
 if TYPE_CHECKING:
+    from alpha_panda.errors import StrategyError
     from alpha_panda.runtime.service import StreamService
 
 API = "alphapanda.io/v1alpha1"

@@ -45,17 +45,17 @@ class PaperTrader:
     async def place(self, entry: JournalEntry, price: PriceReading, deadline: int) -> Outcome:
         """Match the order against the quote that was read for it; see `domain.matching` for the rules.
 
-        FAILED, with nothing traded, for a deadline that has passed, no quote, or an unknown instrument.
+        FAILED, with nothing traded, for a deadline that has passed or an unknown instrument. Without a quote (there is
+        none, or the engine found it too old to trade on) a LIMIT or STOP_LIMIT rests, others fail.
         """
         if self._clock.monotonic() >= deadline:
             return _failed(Code.SEND_DEADLINE_PASSED, "the permission to send had run out")
-        if price.quote is None:
-            return _failed(Code.PRICE_MISSING, f"no price of {entry.signal.symbol}")
         try:
             instrument = self._instruments.token(entry.signal.instrument_token)
         except UnknownInstrumentError as error:
             return _failed(Code.INSTRUMENT_UNKNOWN, str(error))
-        outcome = matching.match_new(entry.signal, instrument, price.quote.last_price, self._terms)
+        last = None if price.quote is None else price.quote.last_price
+        outcome = matching.match_new(entry.signal, instrument, last, self._terms)
         if outcome.state is EntryState.FAILED:
             return outcome
         return msgspec.structs.replace(outcome, broker_order_id=entry.tag)

@@ -8,7 +8,7 @@ from pathlib import Path
 from alpha_panda.adapters.batching import cut, spans
 from alpha_panda.adapters.pacing import Pacer
 from alpha_panda.adapters.replay.bad_rows import BadRows
-from alpha_panda.adapters.replay.bars import bar_shift
+from alpha_panda.adapters.replay.bars import BarClock
 from alpha_panda.adapters.replay.chunks import RowReader
 from alpha_panda.adapters.replay.columns import Kind, Layout, find_columns
 from alpha_panda.adapters.replay.convert import Converter
@@ -119,7 +119,8 @@ class _Reading:
         self._options = options
         self._instruments = instruments
         self._last_ts = _BEFORE_ALL
-        self._shift: int | None = None
+        self._known_ts = _BEFORE_ALL
+        self._bar_ns = 0
         self._strangers: list[str] = []
         self.files = find_files(options.path, options.base)
         self.bad_rows = bad_rows
@@ -151,11 +152,13 @@ class _Reading:
         self._converter = converter = Converter(
             layout, tokens, reader.stamps(layout.timestamp, layout.time), self.bad_rows, self._last_ts
         )
+        symbols = {item.token: item.symbol for item in self._instruments}
+        bars = BarClock(layout, self._options, symbols, self._bar_ns)
         for chunk in reader.chunks(layout.indices):
             for part in converter.convert(chunk):
                 self.used += len(part.ts)
                 self._last_ts = converter.last_ts
-                yield self._at_end(part, layout)
+                yield self._at_end(part, bars)
         self._skipped, self._converter = self.skipped, None
         if isinstance(tokens, Tokens):
             self._strangers.extend(tokens.strangers)
@@ -166,11 +169,17 @@ class _Reading:
             return only
         return Tokens(layout, self._instruments, only)
 
-    def _at_end(self, part: SourceBatch, layout: Layout) -> SourceBatch:
-        if self._shift is None:
-            self._shift = bar_shift(layout, self._options, part.ts, part.tokens)
-        if shift := self._shift:
+    def _at_end(self, part: SourceBatch, bars: BarClock) -> SourceBatch:
+        """Stamp the rows with the moments when they become known, which must not go back from file to file."""
+        if shift := bars.shift(part.ts, part.tokens):
+            self._bar_ns = shift
             part.ts = [stamp + shift for stamp in part.ts]
+        if part.ts[0] < self._known_ts:
+            raise SourceError(
+                f"{self.layout.file}: its first bar ends before the last bar of the file before it; files of bars of "
+                "different lengths must not overlap in time: give each length a feed of its own"
+            )
+        self._known_ts = part.ts[-1]
         return part
 
     def _nothing(self) -> str:

@@ -20,9 +20,11 @@ class SimulatedSource:
 
     mode = FeedMode.SIMULATED
 
-    def __init__(self, options: SimulatedOptions, clock: Clock) -> None:
+    def __init__(self, options: SimulatedOptions, clock: Clock, begin_ts: int | None = None) -> None:
+        """`begin_ts`: when the feed began, for one that goes on; None: it begins with its first batch."""
         self._options = options
         self._clock = clock
+        self._begin_ts = begin_ts
 
     @property
     def exhausted(self) -> bool:
@@ -39,7 +41,9 @@ class SimulatedSource:
         options, clock = self._options, self._clock
         if not instruments:
             raise SourceError("the simulated feed needs at least one instrument")
-        begin = max(options.start_ts, clock.now()) if clock.virtual else clock.now()
+        begin = clock.now() if self._begin_ts is None else self._begin_ts
+        if clock.virtual:
+            begin = max(options.start_ts, begin)
         pacer = Pacer(
             clock, options.speed, alive_every_ns=options.alive_every_ns, max_lag_ns=options.max_lag_ns
         )

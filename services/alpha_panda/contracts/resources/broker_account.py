@@ -12,6 +12,7 @@ from alpha_panda.contracts.resources.fields import (
     ClockTime,
     Flag,
     Integer,
+    MarginRatio,
     Money,
     Name,
     PositiveMoney,
@@ -45,6 +46,11 @@ class PaperBroker(ManifestModel):
         0, validate_default=True, description="Share of the orders that fill in two parts, 0 to 1."
     )
     allow_short: Flag = Field(True, description="Whether the venue takes orders that sell more than is held.")
+    short_margin_ratio: MarginRatio = Field(
+        1,
+        validate_default=True,
+        description="Cash that backs a short beside its proceeds, as a share of its value, 0 to 10.",
+    )
 
 
 class Runaway(ManifestModel):

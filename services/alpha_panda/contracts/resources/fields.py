@@ -141,6 +141,7 @@ Price = Annotated[Decimal, Exact(maximum=Decimal(10**12))]
 BasisPoints = Annotated[Decimal, Exact(maximum=Decimal(10_000), above=False)]
 """Hundredths of a percent."""
 Ratio = Annotated[Decimal, Exact(maximum=Decimal(1), above=False)]
+MarginRatio = Annotated[Decimal, Exact(maximum=Decimal(10), above=False)]
 
 
 def _date(raw: object) -> date:

@@ -81,7 +81,10 @@ class StrategyCode(ManifestModel):
 
 
 class StrategyRisk(ManifestModel):
-    """Limits of the strategy's own book, on each of its accounts. An absent limit does not bind."""
+    """Limits of the strategy's own book, on each of its accounts by itself. An absent limit does not bind.
+
+    A loss latch is the strategy's: reached on one account, it binds the strategy on all of its accounts.
+    """
 
     max_position: Quantity | None = Field(
         None, description="Largest position in one instrument, long or short, open orders included."
@@ -92,10 +95,12 @@ class StrategyRisk(ManifestModel):
     )
     max_daily_loss: PositiveMoney | None = Field(
         None,
-        description="Loss since the day's start, fees and open positions included, that latches the strategy.",
+        description="Loss since the day's start on one account, fees and open positions included, that latches the "
+        "strategy on all its accounts.",
     )
     max_drawdown: PositiveMoney | None = Field(
-        None, description="Fall from the day's highest result that latches the strategy."
+        None,
+        description="Fall from the day's highest result on one account that latches the strategy on all its accounts.",
     )
     max_orders_per_minute: Count | None = Field(None, description="Most orders in any minute.")
 

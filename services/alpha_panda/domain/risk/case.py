@@ -3,7 +3,7 @@
 A check that touches something which can't be derived raises, and so fails; the others are not disturbed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -11,7 +11,7 @@ from functools import cached_property
 from alpha_panda.contracts.enums import OrderType, Side, SignalClass
 from alpha_panda.contracts.events import ZERO, Signal
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.domain.book import Prices, quantity_of
+from alpha_panda.domain.book import Position, Prices, quantity_of
 from alpha_panda.domain.risk.facts import OpenOrder, RiskFacts, ScopeFacts
 from alpha_panda.domain.risk.limits import AccountLimits, Limits, StrategyLimits
 from alpha_panda.domain.risk.position import OpenQuantity, classify, open_quantity, own_orders
@@ -149,6 +149,12 @@ class Case:
         return {**self.facts.marks, self.signal.instrument_token: self.last_price}
 
     @cached_property
+    def short_value(self) -> Decimal:
+        """Value of all short positions, not below zero: the strategies' own, or the account's net if those are more."""
+        net = _shorts(self.facts.account.positions, self.marks)
+        return max(net, sum((_shorts(book, self.marks) for book in self.facts.books), ZERO))
+
+    @cached_property
     def account(self) -> ScopeCase:
         """The account's side of the case."""
         return self._scope("account", self.facts.account, tuple(self.facts.open_orders))
@@ -178,6 +184,11 @@ def reference_price(signal: Signal, last_price: Decimal | None) -> Decimal:
     if buys:
         return _given(limit)
     return max(_given(limit), (last_price if signal.order_type is OrderType.LIMIT else trigger) or ZERO)
+
+
+def _shorts(positions: Mapping[int, Position], marks: Prices) -> Decimal:
+    values = (item.value(marks.get(token)) for token, item in positions.items())
+    return -sum((value for value in values if value < 0), ZERO)
 
 
 def _given(price: Decimal | None) -> Decimal:

@@ -9,6 +9,7 @@ from typing import Final
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import Side, SignalClass
+from alpha_panda.contracts.events import ZERO
 from alpha_panda.domain.risk.case import Case, ScopeCase
 from alpha_panda.domain.risk.outcome import PASSED, Outcome, at_most, passed, refused
 
@@ -32,7 +33,7 @@ def opposite_reduction(case: Case) -> Outcome:
     for order in case.own_orders:
         if order.side is side and order.signal_class is SignalClass.REDUCING and order.open_quantity > 0:
             message = f"reducing {side} order {order.signal_id} is still open for {order.open_quantity}"
-            return refused(Code.OPPOSITE_REDUCTION_OPEN, message, order.open_quantity, 0)
+            return refused(Code.REDUCTION_OPEN, message, order.open_quantity, 0)
     return PASSED
 
 
@@ -91,10 +92,19 @@ def max_net_exposure(case: Case, scope: ScopeCase) -> Outcome | None:
 
 
 def funds(case: Case) -> Outcome | None:
-    """Check that cash covers this BUY and every open one, each with the allowance for slippage and fees."""
-    if case.signal.side is Side.SELL:
-        return None
-    value = sum((order.value for order in case.facts.open_orders if order.side is Side.BUY), case.value)
-    limits = case.facts.account.limits
-    needed = value * (_BASIS_POINTS + limits.cost_allowance_bps) / _BASIS_POINTS
-    return at_most(Code.INSUFFICIENT_FUNDS, "what open BUY orders may spend", needed, case.facts.cash)
+    """Check that free cash covers this order and all that is open, BUYs and increasing SELLs each in full.
+
+    Free is the cash less what backs the shorts held: their value (the proceeds, which buy them back) and the margin
+    ratio of it. A BUY takes its value with the allowance for slippage and fees, an increasing SELL the margin ratio
+    of its value, whatever of it covers a long position: the two sides are added, never netted.
+    """
+    limits, orders = case.facts.account.limits, case.facts.open_orders
+    values = {Side.BUY: ZERO, Side.SELL: ZERO}
+    values[case.signal.side] += case.value
+    for order in orders:
+        if order.side is Side.BUY or order.signal_class is SignalClass.INCREASING:
+            values[order.side] += order.value
+    spent = values[Side.BUY] * (_BASIS_POINTS + limits.cost_allowance_bps) / _BASIS_POINTS
+    needed = spent + values[Side.SELL] * limits.short_margin_ratio
+    free = case.facts.cash - (1 + limits.short_margin_ratio) * case.short_value
+    return at_most(Code.INSUFFICIENT_FUNDS, "what open orders may take of the free cash", needed, free)

@@ -98,7 +98,8 @@ class RiskFacts:
 
     `now` and `signal_ts` (the envelope's time) in UTC ns; `trading_day` the venue's, ISO. `instrument`: of the
     signal's token, None if the feed has none. `allowed_symbols`: what the strategy's manifest names. `marks`: last
-    prices of other instruments held (one without is valued at its average). `open_orders`: all of the account.
+    prices of other instruments held (one without is valued at its average). `books`: the positions of every
+    strategy's own book, for a short of one is not backed by another's long, which may be sold at any time. `open_orders`: all of the account.
     `repeats`: earlier signals like this one (`runaway_key`) within `runaway.seconds`, refused ones too. `controls`:
     readings of strategy, account and platform; one that is missing halts.
     """
@@ -124,6 +125,7 @@ class RiskFacts:
     account_reconciled: bool
     token_valid: bool
     key_in_doubt: bool
+    books: Collection[Mapping[int, Position]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

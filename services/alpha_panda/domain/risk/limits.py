@@ -49,10 +49,12 @@ class AccountLimits(Limits):
     """Limits of the account's book.
 
     `cost_allowance_bps`: what slippage and fees may add to the value of a BUY, set aside with its cash.
+    `short_margin_ratio`: the share of a short's value that must lie in cash beside its proceeds.
     `allow_short=False` binds each strategy's own book as well: else one strategy would sell another's holding.
     """
 
     cost_allowance_bps: Decimal = ZERO
+    short_margin_ratio: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import SignalClass
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.contracts.stored import PriceReading
+from alpha_panda.contracts.stored import PriceReading, Quote
 from alpha_panda.domain.risk import pricing
 from alpha_panda.domain.risk.facts import PriceRules
 from alpha_panda.domain.risk.outcome import Outcome, refused
@@ -38,16 +38,41 @@ def send_fault(facts: SendFacts) -> Outcome | None:
         return refused(facts.session.code, facts.session.message)
     if not pricing.needs_price(facts.signal, reducing=reducing):
         return None
-    present = pricing.presence(facts.price.quote, instrument)
+    fault = _price_fault(facts, instrument)
     quote = facts.price.quote
+    if fault is not None or quote is None or reducing:
+        return fault
+    return _collar_fault(facts, instrument, quote)
+
+
+def tradable_price(facts: SendFacts) -> PriceReading:
+    """Return the reading, without its quote if that is none to trade on: missing, of another mode, or too old.
+
+    A reducing LIMIT is sent without a fresh price; a venue that matches against the quote must not use a stale one.
+    """
+    instrument = facts.instrument
+    if instrument is not None and _price_fault(facts, instrument) is None:
+        return facts.price
+    return PriceReading(quote=None, heartbeat_ts=facts.price.heartbeat_ts)
+
+
+def _price_fault(facts: SendFacts, instrument: Instrument) -> Outcome | None:
+    """Return the first reason not to trade on the quote, or None."""
+    quote = facts.price.quote
+    present = pricing.presence(quote, instrument)
     if present.code is not None or quote is None:
         return present
-    signal = facts.signal
-    prices = [price for price in (signal.limit_price, signal.trigger_price) if price is not None]
-    collar_bps = None if reducing else facts.price_collar_bps
-    checks = (
+    return _first_fault(
         pricing.mode(quote, facts.price_rules),
         pricing.freshness(facts.price, quote, instrument, facts.price_rules, facts.now),
-        pricing.collar(prices, instrument.quantize(quote.last_price), collar_bps),
     )
-    return next((outcome for outcome in checks if outcome is not None and outcome.code is not None), None)
+
+
+def _collar_fault(facts: SendFacts, instrument: Instrument, quote: Quote) -> Outcome | None:
+    signal = facts.signal
+    prices = [price for price in (signal.limit_price, signal.trigger_price) if price is not None]
+    return _first_fault(pricing.collar(prices, instrument.quantize(quote.last_price), facts.price_collar_bps))
+
+
+def _first_fault(*outcomes: Outcome | None) -> Outcome | None:
+    return next((outcome for outcome in outcomes if outcome is not None and outcome.code is not None), None)

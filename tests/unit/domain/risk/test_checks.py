@@ -421,7 +421,42 @@ PAIRS = [
             facts(cash=D(1499), open_orders=(open_order(BUY, 5, instrument_token=OTHER),)),
             facts(cash=D(1500), open_orders=(open_order(BUY, 5, instrument_token=OTHER),)),
         ),
-        (facts(cash=D(999)), facts(signal(side=SELL), cash=D(0))),
+        # An increasing SELL of 1000: margin ratio 1, as much again as it brings.
+        (facts(signal(side=SELL), cash=D(999)), facts(signal(side=SELL), cash=D(1000))),
+        (
+            facts(signal(side=SELL), cash=D(499), account=AccountLimits(short_margin_ratio=D("0.5"))),
+            facts(signal(side=SELL), cash=D(500), account=AccountLimits(short_margin_ratio=D("0.5"))),
+        ),
+        # -10 at a last price of 100 takes 2 x 1000 of the cash, whatever it was sold at.
+        (
+            facts(signal(side=SELL), cash=D(2999), held=positions(position(-10, 50)), own={}),
+            facts(signal(side=SELL), cash=D(3000), held=positions(position(-10, 50)), own={}),
+        ),
+        (
+            facts(cash=D(2999), held=positions(position(-5, 300, OTHER)), marks={OTHER: D(200)}),
+            facts(cash=D(3000), held=positions(position(-5, 300, OTHER)), marks={OTHER: D(200)}),
+        ),
+        # Another strategy's long does not back this one's short.
+        (
+            facts(cash=D(2999), held={}, books=(positions(position(10)), positions(position(-10)))),
+            facts(cash=D(3000), held={}, books=(positions(position(10)), positions(position(-10)))),
+        ),
+        # What is open is never netted, and both sides take their part.
+        (
+            facts(cash=D(1499), open_orders=(open_order(SELL, 5, instrument_token=OTHER),)),
+            facts(cash=D(1500), open_orders=(open_order(SELL, 5, instrument_token=OTHER),)),
+        ),
+        (
+            facts(signal(side=SELL), cash=D(1499), open_orders=(open_order(BUY, 5, instrument_token=OTHER),)),
+            facts(signal(side=SELL), cash=D(1500), open_orders=(open_order(BUY, 5, instrument_token=OTHER),)),
+        ),
+        (
+            facts(cash=D(1499), open_orders=(open_order(SELL, 5, instrument_token=OTHER),)),
+            facts(
+                cash=D(1000),
+                open_orders=(open_order(SELL, 5, instrument_token=OTHER, signal_class=SignalClass.REDUCING),),
+            ),
+        ),
         (
             facts(cash=D("1000.79"), account=AccountLimits(cost_allowance_bps=D(8))),
             facts(cash=D("1000.80"), account=AccountLimits(cost_allowance_bps=D(8))),

@@ -74,6 +74,7 @@ class World:
             own=self.book.strategy(strategy).positions,
             held=self.book.positions,
             cash=self.book.cash,
+            books=[book.positions for book in self.book.strategies.values()],
             open_orders=self.open_orders(),
             controls=controls(ACTIVE, self.state, ACTIVE),
         )
@@ -98,6 +99,12 @@ class World:
 
     def end(self, n: int) -> None:
         self.orders.pop(n % len(self.orders))
+
+    def unbacked(self) -> Decimal:
+        """Cash less twice the value of every strategy's short and less all that increasing orders may take."""
+        shorts = sum(max(ZERO, -book.quantity(TOKEN)) for book in self.book.strategies.values())
+        taken = sum(order.left for order in self.orders if order.signal_class is SignalClass.INCREASING)
+        return self.book.cash - (2 * shorts + taken) * PRICE
 
     def position(self, strategy: str) -> Decimal:
         return self.book.strategy(strategy).quantity(TOKEN)
@@ -173,6 +180,15 @@ def test_no_subset_of_fills_breaks_position_limit_or_cash(limit: int, cash: int,
             o.left for o in world.orders if o.side is BUY and o.signal_class is SignalClass.INCREASING
         )
         assert world.book.cash - spending * PRICE >= 0
+
+
+@given(LIMITS, CASH, steps("a", "b"))
+def test_every_short_stays_backed_by_cash_whatever_fills(limit: int, cash: int, todo: list[Step]) -> None:
+    """Of several strategies, reducing orders among them: equity can't be overdrawn at a constant price."""
+    world = World(limit, cash)
+    for _ in play(world, todo):
+        assert world.unbacked() >= 0
+        assert world.book.cash + world.book.quantity(TOKEN) * PRICE >= 0
 
 
 @given(LIMITS, LIMITS, CASH, steps("a", "b"))
@@ -257,7 +273,11 @@ def oracle(world: World, side: Side, quantity: int) -> str:
     after = position + buys + quantity if side is BUY else position - sells - quantity
     if abs(after) > world.limit:
         return "R"
-    if side is BUY and world.cash - position - buys < quantity:
+    # Beyond the model, which lets a short cost nothing: cash is world.cash - position, and a short takes twice itself.
+    increasing_sells = sum(
+        o.left for o in world.orders if o.side is SELL and o.signal_class is SignalClass.INCREASING
+    )
+    if world.cash - abs(position) - buys - increasing_sells < quantity:
         return "R"
     return "V"
 
