@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE
+from alpha_panda.adapters.memory.leases import LeaseState
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType, Side, TradingState
+from alpha_panda.contracts.keys import risk_lease, strategy_lease
 from alpha_panda.contracts.scopes import PLATFORM
 from alpha_panda.testing.pipeline import Pipeline, outcome_of
 from alpha_panda.testing.taps import Call, Harm
@@ -79,6 +81,7 @@ async def run_harmed(call: Call, harm: Harm) -> list[str]:
     async with pipeline:
         await play(pipeline)
         found = await stored_faults(pipeline)
+        assert pipeline.taps.pending == 0, f"{harm.value}, {call}: never struck"
         missing = len(SCRIPT) - len(raw_signals(pipeline, "paper"))
     found += faults(pipeline)
     if missing > 0 and not call.member.startswith("market-feed"):
@@ -128,6 +131,11 @@ async def test_harm_at_any_effect_sends_nothing_twice_and_loses_nothing(member: 
     assert found == []
 
 
+async def test_a_harm_that_never_struck_is_no_proof() -> None:
+    with pytest.raises(AssertionError, match="never struck"):
+        await run_harmed(Call("engine/paper-0", "trader.place", 1000), Harm.REFUSE)
+
+
 # ----------------------------------------------------------------------------- the same records again
 
 
@@ -152,10 +160,11 @@ async def test_a_signal_that_comes_again_is_told_again_and_sent_once() -> None:
 async def test_redelivered_records_do_nothing_twice() -> None:
     async with Pipeline(manifests()) as pipeline:
         await priced(pipeline)
-        pipeline.run.bus.faults.redeliver(40)
+        pipeline.run.bus.faults.redeliver(20)
         signals = [await pipeline.signal("alpha", RELIANCE, Side.BUY, "1") for _ in range(5)]
         await pipeline.advance(5)
-        assert not pipeline.run.bus.faults.pending or len(pipeline.broker().placed) == 5
+        assert not pipeline.run.bus.faults.pending
+        assert len(pipeline.broker().placed) == 5
         assert pipeline.broker().calls == dict.fromkeys(signals, 1)
         assert await stored_faults(pipeline) == []
     assert faults(pipeline) == []
@@ -193,9 +202,16 @@ async def test_an_engine_killed_over_and_over_sends_each_signal_once() -> None:
 # ----------------------------------------------------------------------------------------------- zombies
 
 
+def expire(pipeline: Pipeline, lease: str) -> None:
+    """Let a lease run out though its holder runs on and does not know it, as after a long pause."""
+    database = pipeline.stores().database
+    database.section(database.keys.lease(lease), LeaseState).expires_at = 0
+
+
 async def test_a_risk_that_was_replaced_decides_nothing_more() -> None:
     async with Pipeline(manifests()) as pipeline:
         await priced(pipeline)
+        expire(pipeline, risk_lease("paper"))
         newer = pipeline.build("risk/paper", instance="newer")
         task = asyncio.create_task(newer.run())
         await pipeline.idle()  # claimed: risk/paper is a zombie now, and does not know it
@@ -218,6 +234,7 @@ async def test_a_risk_that_was_replaced_decides_nothing_more() -> None:
 async def test_a_strategy_that_was_replaced_sends_nothing_more() -> None:
     LOGS.pop(LABEL, None)
     async with Pipeline(world()) as pipeline:
+        expire(pipeline, strategy_lease("alpha"))
         newer = pipeline.build("strategy/alpha", instance="newer")
         task = asyncio.create_task(newer.run())
         await pipeline.idle()

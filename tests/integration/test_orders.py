@@ -274,11 +274,19 @@ async def test_a_reducing_limit_on_an_old_price_rests_until_prices_come() -> Non
 
 def test_a_day_limit_fills_from_the_low_of_the_next_daily_bar(tmp_path: Path) -> None:
     """Without a calendar a session is a UTC day, and a daily bar ends at the very end of it."""
-    rows = ["2024-01-01,100,101,99.5,100", "2024-01-02,100,102,90,101", "2024-01-03,101,101,80,81", "2024-01-04,81,82,80,81"]
+    rows = [
+        "2024-01-01,100,101,99.5,100",
+        "2024-01-02,100,102,90,101",
+        "2024-01-03,101,101,80,81",
+        "2024-01-04,81,82,80,81",
+    ]
     header = "date,open,high,low,close"
     (tmp_path / "days.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     instrument = {"symbol": RELIANCE, "token": 738561, "tickSize": "0.05"}
-    script = {"1": ["BUY", "2", {"order_type": "LIMIT", "limit_price": "99"}], "2": ["BUY", "3", {"order_type": "LIMIT", "limit_price": "70"}]}
+    script = {
+        "1": ["BUY", "2", {"order_type": "LIMIT", "limit_price": "99"}],
+        "2": ["BUY", "3", {"order_type": "LIMIT", "limit_price": "70"}],
+    }
     resources = ResourceSet.from_documents(
         [
             feed(source={"replay": {"path": "days.csv"}}, instruments=[instrument]),
@@ -290,7 +298,9 @@ def test_a_day_limit_fills_from_the_low_of_the_next_daily_bar(tmp_path: Path) ->
         directory=tmp_path,
     )
     run_embedded(resources, Settings(log_level="ERROR"), RunOptions(seed=1))
-    told = [(str(order.quantity), order.status, order.price, order.code) for order in LOGS["daily bars"].orders]
+    told = [
+        (str(order.quantity), order.status, order.price, order.code) for order in LOGS["daily bars"].orders
+    ]
     assert sorted(told, key=lambda order: order[0]) == [
         ("2", OrderStatus.PLACED, None, None),
         ("2", OrderStatus.FILLED, Decimal(99), None),

@@ -25,7 +25,7 @@ NO_EPOCH: Final = ""
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
-    """Value of a price key: the last tick of an instrument. `ts` in UTC ns."""
+    """Value of a price key: the last tick of an instrument. `ts` in UTC ns; `bid` and `ask` if the tick had them."""
 
     last_price: float
     ts: int
@@ -33,6 +33,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     mode: FeedMode
     feed_epoch: int
     seq: int
+    bid: float | None = None
+    ask: float | None = None
 
 
 class PriceRange(msgspec.Struct, frozen=True, gc=False):

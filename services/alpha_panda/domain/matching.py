@@ -1,13 +1,19 @@
 """Paper matching: what a venue would do with an order, given the prices seen. Pure, and the same for the same seed.
 
-The model knows last prices, no book, so it errs against the trader:
+The model knows last prices, perhaps the best bid and ask at submission, and no book. What is against the trader: fills
+are rounded to the tick grid and slipped against him, a range fills a limit at its worst price, and what is not known
+(which came first, what came before) counts against him. What is for him, and a real venue would not grant: the market
+has any quantity at that price, a touch of the limit is a fill (nobody is before him in the queue), and there is no
+latency, so an order trades on the prices that its strategy saw. Paper results flatter; slippage is the means against it.
 
-* MARKET fills at the last price worsened by slippage, on the tick grid rounded against the trader.
-* LIMIT fills when a price touches it (touch = fill), at the worst price of what was seen, with slippage, but
-  never worse than its limit. So an order that rests gets its limit when the price comes to it, and the better
-  price only if the whole range has gapped through the limit.
+* MARKET fills at the ask (BUY) or the bid (SELL) of the quote it arrives on, at the last price if there is none; that
+  is worsened by slippage, on the tick grid rounded against the trader.
+* LIMIT, when it arrives, trades if that same price is within its limit. At rest it fills when a last price touches it
+  (touch = fill), at the worst price of what was seen, with slippage, but never worse than its limit. So an order that
+  rests gets its limit when the price comes to it, and the better price only if the whole range has gapped through
+  the limit.
 * STOP is reached by the range's extreme (BUY: at or above the trigger, SELL: at or below), then trades as MARKET
-  from the worse of trigger and last price.
+  from the worse of trigger and last price (bid or ask, if it is reached as it arrives).
 * STOP_LIMIT, once reached, is a LIMIT. In the range that reached it only the last price counts: what came before
   the trigger is not known.
 * IOC takes what it gets at submission and ends CANCELLED with that, with code NO_FILL if that was nothing.
@@ -72,9 +78,15 @@ class _Seen:
 
 
 def match_new(
-    signal: Signal, instrument: Instrument, last_price: float | Decimal | None, terms: PaperTerms
+    signal: Signal,
+    instrument: Instrument,
+    last_price: float | Decimal | None,
+    terms: PaperTerms,
+    opposite: float | None = None,
 ) -> Outcome:
     """Return what becomes of an order that arrives now: FILLED, PARTIALLY_FILLED, PLACED or CANCELLED.
+
+    `opposite` is the best price of the other side (the ask for BUY, the bid for SELL), if the quote has one.
 
     FAILED (SCHEMA_INVALID, PRICE_MISSING) for an order without the prices its type needs, or a last price that
     is none: a venue would refuse both. Without any last price (None: there is none that may be traded on) nothing
@@ -86,7 +98,9 @@ def match_new(
         return refusal
     outcome = Outcome(state=EntryState.PLACED)
     if last is not None:
-        outcome = _advance(signal, outcome, _Seen.once(last), instrument, terms)
+        other = None if opposite is None else _exact(opposite)
+        at = other if other is not None and _usable(other) else None
+        outcome = _advance(signal, outcome, _Seen.once(last), instrument, terms, at)
     if signal.validity is not Validity.IOC or outcome.state is EntryState.FILLED:
         return outcome
     if outcome.filled_quantity:
@@ -169,17 +183,28 @@ def _refusal(signal: Signal, last: Decimal | None) -> Outcome | None:
     return None
 
 
-def _advance(
-    signal: Signal, before: Outcome, seen: _Seen, instrument: Instrument, terms: PaperTerms
+def _advance(  # noqa: PLR0913, PLR0917 - all that an order meets
+    signal: Signal,
+    before: Outcome,
+    seen: _Seen,
+    instrument: Instrument,
+    terms: PaperTerms,
+    at: Decimal | None = None,
 ) -> Outcome:
-    """Return the order after the prices seen: triggered, filled, in part or not at all."""
+    """Return the order after the prices seen: triggered, filled, in part or not at all.
+
+    Triggers look at the prices seen; what trades, trades at `at` if that is given.
+    """
     if signal.order_type in _STOPS and not before.triggered:
         trigger = signal.trigger_price or ZERO
         if not _at_least_as_bad(signal.side, seen.worst, trigger):
             return before
         before = msgspec.structs.replace(before, triggered=True)
         is_stop = signal.order_type is OrderType.STOP
-        seen = _Seen.once(_worse(signal.side, trigger, seen.last) if is_stop else seen.last)
+        base = seen.last if at is None else at
+        seen = _Seen.once(_worse(signal.side, trigger, base) if is_stop else base)
+    elif at is not None:
+        seen = _Seen.once(at)
     price = _price(signal, seen, instrument, terms)
     return before if price is None else _fill(signal, before, price, instrument, terms)
 

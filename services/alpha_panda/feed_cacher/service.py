@@ -40,7 +40,7 @@ class FeedCacher:
         last = _newest(batches)
         mode, heartbeat = batches[-1].mode, max(batch.ts for batch in batches)
         quotes = {
-            token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq)
+            token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq, tick.bid, tick.ask)
             for token, tick in last.items()
         }
         try:

@@ -108,7 +108,9 @@ class RestingOrders:
             entries = resting.get(price_range.token, [])
             late = [entry for entry in entries if price_range.ts > self._rests_since(entry)]
             if late and self._rules.status(_covers_to(price_range)).state is SessionState.OPEN:
-                after = {entry.signal_id: await self._match_one(producer, entry, price_range) for entry in late}
+                after = {
+                    entry.signal_id: await self._match_one(producer, entry, price_range) for entry in late
+                }
                 entries[:] = [after.get(entry.signal_id, entry) for entry in entries]
 
     async def _match_one(

@@ -11,7 +11,7 @@ from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import BookReading, JournalEntry
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.errors import FencedError
+from alpha_panda.errors import FencedError, RecordError
 from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
@@ -151,7 +151,11 @@ class OrderTracker:
 
 
 def _leaves_something(record: Record) -> bool:
-    data = event_of(record).data
+    """Whether the event is of an order that goes on. What can't be read is set aside by risk, once is enough."""
+    try:
+        data = event_of(record).data
+    except RecordError:
+        return False
     return isinstance(data, OrderUpdate) and not data.status.terminal
 
 

@@ -77,6 +77,11 @@ class Taps:
         """Let the member's `nth` call from now on, and `times - 1` more, meet harm. Member "": anybody's."""
         self._plans.append(_Plan(member, operation, harm, nth - 1, times))
 
+    @property
+    def pending(self) -> int:
+        """How many planned harms have not struck yet."""
+        return sum(plan.times for plan in self._plans)
+
     def clear(self) -> None:
         """Forget all plans."""
         self._plans.clear()

@@ -40,6 +40,9 @@ SHAPE = {
 }
 
 
+HOLDING = (500, 520, 540, 560, 580)  # the strategy holds something at the end of one of them at least
+
+
 def shape_of(value: Any) -> Any:
     return {key: shape_of(item) for key, item in value.items()} if isinstance(value, dict) else type(value)
 
@@ -51,12 +54,13 @@ def events_of(path: Path) -> list[dict[str, Any]]:
 class TestJson:
     def test_stdout_is_one_object_of_the_promised_shape_and_nothing_else(self, alpha: Alpha) -> None:
         path = alpha.write("all.yaml", platform())
-        called = alpha("run", path, "--output", "json", "--max-ticks", 500, "--seed", 3)
+        runs = (alpha("run", path, "--output", "json", "--max-ticks", ticks, "--seed", 3) for ticks in HOLDING)
+        called = next(run for run in runs if run.json["accounts"]["paper"]["positions"])
         assert (called.code, called.err) == (0, "")
         assert called.out.count("\n") == 1
         assert list(called.json) == list(SHAPE)
         assert shape_of(called.json) == SHAPE
-        assert called.json["ticks"] == 500
+        assert called.json["ticks"] in HOLDING
         assert called.json["orders"]["filled"] > 0
 
     def test_logs_go_to_stderr(self, alpha: Alpha, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,24 @@
 """Sources by the manifests' words."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from alpha_panda.adapters.clock import RealClock
+from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.replay import ReplaySource
 from alpha_panda.adapters.simulated import SimulatedOptions, SimulatedSource
-from alpha_panda.compose.embedded import make_clock
 from alpha_panda.compose.ports import memory_ports
 from alpha_panda.compose.sources import Played, TickBudget, WatchedSource, first_ts, make_source
 from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.ports import MarketSource, SourceBatch
-from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.settings import Settings
+from alpha_panda.testing.virtual_time import run_virtual
 from unit.cli.kit import Document, feed, rows
 
 
@@ -146,7 +147,9 @@ async def test_feeds_share_one_budget() -> None:
 # --------------------------------------------------------------------------------- a feed that is started again
 
 
-async def rows_of(source: MarketSource, listed: Sequence[Instrument], batches: int | None = None) -> list[Any]:
+async def rows_of(
+    source: MarketSource, listed: Sequence[Instrument], batches: int | None = None
+) -> list[Any]:
     """Return (time, token, price) of the rows; with `batches`, leave after the batch of that number."""
     found: list[Any] = []
     stream = source.batches(listed)
@@ -167,24 +170,21 @@ ENOUGH = 300
 
 @pytest.mark.parametrize("words", [{"replay": {"path": "rows.csv"}}, {"simulated": {"speed": 0}}])
 @pytest.mark.parametrize("batches", [1, 3, 0])
-async def test_on_virtual_time_a_feed_that_is_started_again_goes_on_where_it_was(
+def test_on_virtual_time_a_feed_that_is_started_again_goes_on_where_it_was(
     tmp_path: Path, words: Document, batches: int
 ) -> None:
     (tmp_path / "rows.csv").write_text(rows(ENOUGH), encoding="utf-8")
     resources = ResourceSet.from_documents([feed(words)], directory=tmp_path)
     listed = tuple(resources.feeds["demo"].instruments)
 
-    def ports() -> Ports:
-        return memory_ports(resources, Settings(), make_clock(resources, Settings()), seed=1)[1]
+    async def main(clock: VirtualClock, lives: Sequence[int | None]) -> list[Any]:
+        _, ports = memory_ports(resources, Settings(), clock, seed=1)
+        return [row for life in lives for row in await rows_of(ports.source("demo"), listed, life)]
 
-    whole = await rows_of(ports().source("demo"), listed)
-    broken = ports()
-    found = await rows_of(broken.source("demo"), listed, batches)
-    assert (len(found) > 0) == (batches > 0)
-    found += await rows_of(broken.source("demo"), listed, batches)
-    found += await rows_of(broken.source("demo"), listed)
-    assert found[:ENOUGH] == whole[:ENOUGH]
+    whole = run_virtual(partial(main, lives=(None,)))
+    broken = run_virtual(partial(main, lives=(batches, batches, None)))
     assert len(whole) >= ENOUGH
+    assert broken[:ENOUGH] == whole[:ENOUGH]
 
 
 async def test_a_part_of_a_batch_that_was_published_is_left_out_alone() -> None:

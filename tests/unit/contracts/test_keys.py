@@ -1,6 +1,6 @@
 """Every Redis key is named here once, under the prefix, and no two are the same."""
 
-from alpha_panda.contracts.keys import KeyMap, tracker_lease
+from alpha_panda.contracts.keys import KeyMap, risk_lease, strategy_lease, tracker_lease
 
 ALL = {
     "price": ("demo", 738561),
@@ -51,3 +51,11 @@ def test_the_names_that_others_know() -> None:
 def test_the_trackers_lease_is_the_accounts_own() -> None:
     assert tracker_lease("a") != tracker_lease("b")
     assert KeyMap().lease(tracker_lease("a")) == "lease:a:order-tracker"
+
+
+def test_no_two_services_share_a_lease() -> None:
+    """An account, a strategy and a feed may have one name."""
+    names = [tracker_lease("a"), risk_lease("a"), strategy_lease("a"), "market-feed:a"]
+    assert len(set(names)) == len(names)
+    assert risk_lease("a") != risk_lease("b")
+    assert strategy_lease("a") != strategy_lease("b")

@@ -107,6 +107,36 @@ def test_market_slips_and_rounds_against_the_trader(side: Side, last: float, pri
     assert price_of(match_new(order(side), INSTRUMENT, last, SLIP)) == D(price)
 
 
+@pytest.mark.parametrize(
+    ("side", "opposite", "terms", "price"),
+    [
+        (Side.BUY, 2500.5, FREE, "2500.5"),
+        (Side.SELL, 2499.5, FREE, "2499.5"),
+        (Side.BUY, 2499.9, FREE, "2499.9"),  # the ask has come down since the last trade
+        (Side.BUY, 2502.0, SLIP, "2503.3"),  # 2502 x 1.0005 = 2503.251
+        (Side.BUY, None, FREE, "2500"),
+        (Side.BUY, 0.0, FREE, "2500"),
+        (Side.SELL, float("nan"), FREE, "2500"),
+    ],
+)
+def test_market_trades_with_the_other_side_of_the_quote(
+    side: Side, opposite: float | None, terms: PaperTerms, price: str
+) -> None:
+    assert price_of(match_new(order(side), INSTRUMENT, 2500.0, terms, opposite)) == D(price)
+
+
+def test_a_limit_that_the_other_side_does_not_meet_rests() -> None:
+    assert match_new(limit(Side.BUY, "2500"), INSTRUMENT, 2500.0, FREE, 2500.05) == PLACED
+    assert match_new(limit(Side.SELL, "2500"), INSTRUMENT, 2500.0, FREE, 2499.95) == PLACED
+    assert price_of(match_new(limit(Side.BUY, "2501"), INSTRUMENT, 2500.0, FREE, 2500.05)) == D("2500.05")
+
+
+def test_a_stop_is_reached_by_the_last_price_and_trades_with_the_other_side() -> None:
+    assert match_new(stop(Side.BUY, "2501"), INSTRUMENT, 2500.0, FREE, 2502.0) == PLACED
+    assert price_of(match_new(stop(Side.BUY, "2500"), INSTRUMENT, 2500.0, FREE, 2502.0)) == D(2502)
+    assert price_of(match_new(stop(Side.SELL, "2500"), INSTRUMENT, 2500.0, FREE, 2502.0)) == D(2500)
+
+
 def test_market_off_the_grid_rounds_against_the_trader_without_slippage_too() -> None:
     assert price_of(match_new(order(Side.BUY), INSTRUMENT, 100.01, FREE)) == D("100.05")
     assert price_of(match_new(order(Side.SELL), INSTRUMENT, 100.04, FREE)) == D("100.00")

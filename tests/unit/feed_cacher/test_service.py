@@ -130,6 +130,8 @@ class TestQuotes:
         async with cache.running():
             await cache.send(batch(Tick(A, 1.0, 10, 1), Tick(B, 2.0, 11, 1), Tick(A, 3.0, 12, 2)))
             assert await cache.quote(A) == Quote(3.0, 12, "demo", MODE, 1, 2)
+            await cache.send(batch(Tick(A, 4.0, 13, 3, bid=3.5, ask=4.5)))
+            assert await cache.quote(A) == Quote(4.0, 13, "demo", MODE, 1, 3, bid=3.5, ask=4.5)
             assert await cache.quote(B) == Quote(2.0, 11, "demo", MODE, 1, 1)
 
     async def test_what_waited_is_one_write(self, cache: Cache) -> None:
@@ -257,7 +259,9 @@ class TestRanges:
     async def test_a_range_of_bars_alone_says_so(self, cache: Cache) -> None:
         async with cache.running():
             await cache.prices.watch("demo", "tracker", [A])
-            await cache.send(batch(Tick(A, 5.0, 10, 1, open=4.0, high=9.0, low=2.0)), batch(Tick(A, 6.0, 11, 2)))
+            await cache.send(
+                batch(Tick(A, 5.0, 10, 1, open=4.0, high=9.0, low=2.0)), batch(Tick(A, 6.0, 11, 2))
+            )
             assert [found.bars for found in await cache.ranges(A)] == [True, False]
 
     async def test_none_for_tokens_that_nobody_watches(self, cache: Cache) -> None:

@@ -60,6 +60,26 @@ class TestPrices:
             await world.signal("s3", BUY, 4, token=TCS)
             assert world.codes() == {"s2": "MAX_GROSS_EXPOSURE"}
 
+    async def test_a_short_is_backed_at_its_price_of_now(self, clock: VirtualClock) -> None:
+        """3,000 and 1,000 from the sale; 10 short at 150 take 2 x 1,500: 1,000 are free."""
+        world = await RiskWorld(clock, documents(paper={"cash": "3000"})).open()
+        async with world.running():
+            await world.fill(await world.signal("s1", SELL, 10))
+            await world.price({RELIANCE: 150.0})
+            await world.signal("s2", BUY, 11, token=TCS)
+            await world.signal("s3", BUY, 10, token=TCS)
+            assert world.codes() == {"s2": "INSUFFICIENT_FUNDS"}
+
+    async def test_another_strategys_long_backs_no_short(self, clock: VirtualClock) -> None:
+        """Else the long could be sold, which no limit stops, and the short were left bare."""
+        world = await RiskWorld(clock, documents(paper={"cash": "3000"})).open()
+        async with world.running():
+            await world.fill(await world.signal("s1", BUY, 10))
+            await world.fill(await world.signal("s2", SELL, 10, strategy="beta"))
+            await world.signal("s3", SELL, 11, strategy="beta")
+            await world.signal("s4", SELL, 10, strategy="beta")
+            assert world.codes() == {"s3": "INSUFFICIENT_FUNDS"}
+
     async def test_a_position_in_what_left_the_manifest_is_valued_and_harms_nothing(
         self, clock: VirtualClock
     ) -> None:

@@ -10,6 +10,7 @@ from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.codec import payload_hash
 from alpha_panda.contracts.enums import OrderStatus, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.events import ValidatedSignal
+from alpha_panda.contracts.keys import risk_lease
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Decision
 from alpha_panda.errors import FencedError, OffsetOutOfRangeError, UnknownOutcomeError
@@ -80,8 +81,32 @@ class TestOneDecision:
             await world.pass_seconds(2)
             assert isinstance(await world.end(), FencedError)
 
+    async def test_a_second_one_waits_for_the_lease_and_takes_over_when_it_is_given_up(
+        self, world: RiskWorld
+    ) -> None:
+        async with world.running() as first:
+            await world.start("second")
+            await world.signal("s1")
+            await world.pass_seconds(30)  # the first renews it
+            assert not first.done()
+            assert world.lease.owner == "risk"
+            await world.services["risk"].stop()
+            await world.pass_seconds(5)
+            assert world.lease.owner == "second"
+            await world.signal("s2")
+            assert world.told() == [("s1", VALIDATED), ("s2", VALIDATED)]
+
+    async def test_one_whose_lease_another_took_ends_at_its_next_renewal(self, world: RiskWorld) -> None:
+        async with world.running():
+            lease = await world.ports.lease.acquire(risk_lease(ACCOUNT), "risk", 1e6)
+            assert lease is not None
+            await world.pass_seconds(5)
+            assert world.tasks["risk"].done()
+            assert isinstance(await world.end(), FencedError)
+
     async def test_atomic_claim_of_two_the_later_one_alone_decides(self, world: RiskWorld) -> None:
         async with world.running():
+            world.expire_lease()
             await world.start("second")
             await world.signal("s1")
             assert isinstance(await world.end("risk"), FencedError)

@@ -11,6 +11,7 @@ import msgspec
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
 from alpha_panda.adapters.memory.journal import MemoryOrderJournal
+from alpha_panda.adapters.memory.leases import LeaseState
 from alpha_panda.compose.ports import memory_ports
 from alpha_panda.contracts.codec import decode_event, encode_event
 from alpha_panda.contracts.enums import (
@@ -32,7 +33,7 @@ from alpha_panda.contracts.events import (
     PortfolioSnapshot,
     Signal,
 )
-from alpha_panda.contracts.keys import tracker_lease
+from alpha_panda.contracts.keys import risk_lease, tracker_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import Decision, JournalEntry, Latch, Quote
@@ -152,6 +153,16 @@ class RiskWorld:
     def database_restart(self) -> None:
         """Let the store come back with all it held, as another run."""
         self.journal.database.restart()
+
+    @property
+    def lease(self) -> LeaseState:
+        """What the store holds of risk's own lease."""
+        database = self.journal.database
+        return database.section(database.keys.lease(risk_lease(ACCOUNT)), LeaseState)
+
+    def expire_lease(self) -> None:
+        """Let risk's lease run out though its holder still runs: from now on that may be a zombie."""
+        self.lease.expires_at = 0
 
     async def price(self, prices: dict[int, float]) -> None:
         self._seq += 1

@@ -14,6 +14,7 @@ from alpha_panda.adapters.memory.checkpoints import CheckpointState, MemoryCheck
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.database import MemoryDatabase
 from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
+from alpha_panda.adapters.memory.leases import LeaseState, MemoryLease
 from alpha_panda.adapters.memory.statuses import MemoryStatusStore
 from alpha_panda.cli.loading import parameters_model
 from alpha_panda.contracts.codec import decode_event, encode_event, encode_ticks, payload_hash
@@ -29,6 +30,7 @@ from alpha_panda.contracts.events import (
     Tick,
     TickBatch,
 )
+from alpha_panda.contracts.keys import strategy_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.stored import Checkpoint, Decision, OrderFold, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks, tick_partition
@@ -190,7 +192,7 @@ class World:
         self.resources = ResourceSet.from_documents(_manifests(strategies), parameters_model=parameters_model)
         self.hosted = ",".join(item["metadata"]["name"] for item in strategies)
 
-    def context(self) -> ServiceContext:
+    def context(self, instance: str = "pod-1") -> ServiceContext:
         absent = cast("Any", None)
         ports = Ports(
             clock=self.clock,
@@ -201,12 +203,14 @@ class World:
             decisions=self.decisions,
             checkpoints=self.checkpoints,
             control=absent,
-            lease=absent,
+            lease=MemoryLease(self.database),
             statuses=MemoryStatusStore(self.database),
             traders=absent,
             source=absent,
         )
-        return ServiceContext(self.settings, ports, self.resources, self.hosted, "pod-1", self.stopped.append)
+        return ServiceContext(
+            self.settings, ports, self.resources, self.hosted, instance, self.stopped.append
+        )
 
     def decisions(self, account: str = "paper") -> MemoryDecisionStore:
         return MemoryDecisionStore(self.database, account)
@@ -217,6 +221,9 @@ class World:
         self.service = build(self.context())
         self.task = asyncio.create_task(self.service.run())
         await self.settle()
+
+    def lease(self, runner: str = "probe") -> LeaseState:
+        return self.database.section(self.database.keys.lease(strategy_lease(runner)), LeaseState)
 
     async def settle(self) -> None:
         await self.clock.advance(0)

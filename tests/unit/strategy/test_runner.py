@@ -1,5 +1,6 @@
 """The runner's guards, each named as in the model of strategy runner and risk where it has one."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from alpha_panda.contracts.stored import OrderFold
 from alpha_panda.domain.ids import signal_id
 from alpha_panda.errors import DependencyUnavailableError, FencedError, StrategyError, UnknownOutcomeError
 from alpha_panda.ports import Outgoing, Subscription, TopicPartition
+from alpha_panda.strategy.service import build
 from unit.strategy.kit import LIVES, SECOND, TICKS, A, B, C, D, Probe, S, World, sides, strategy
 
 BUY, SELL, CANCEL = 100.5, 100.25, 100.75
@@ -156,6 +158,35 @@ class TestCheckpointBeforeProduce:
         await world.tick(A, BUY, SELL, BUY)
         assert [item.event for item in world.stored().pending] == await world.raw()
         assert sides(await world.signals()) == [Side.BUY, Side.SELL, Side.BUY]
+
+
+class TestLease:
+    async def test_a_second_runner_waits_until_the_first_gives_up(self, world: World) -> None:
+        await world.start()
+        second = build(world.context("pod-2"))
+        task = asyncio.create_task(second.run())
+        try:
+            await world.tick(A, BUY)
+            for _ in range(30):
+                await world.clock.advance(1)  # the first renews its lease
+            assert world.lease().owner == "pod-1"
+            assert not second.ready.is_set()
+            await world.stop()
+            await world.clock.advance(5)
+            assert world.lease().owner == "pod-2"
+            assert second.ready.is_set()
+            await world.tick(A, BUY)
+            assert len(await world.raw()) == 2
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def test_a_runner_of_several_holds_the_lease_of_their_feed(self, make_world: MakeWorld) -> None:
+        world = make_world(strategy(), strategy("other", (B,)))
+        await world.start()
+        assert (world.lease("demo").owner, world.lease("probe").owner) == ("pod-1", "")
+        await world.stop()
+        assert world.lease("demo").owner == ""
 
 
 class TestIncarnation:

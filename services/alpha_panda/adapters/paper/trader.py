@@ -6,7 +6,7 @@ from datetime import UTC
 import msgspec
 
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState
+from alpha_panda.contracts.enums import EntryState, Side
 from alpha_panda.contracts.instruments import InstrumentMaster
 from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, PriceReading
 from alpha_panda.domain import matching
@@ -54,8 +54,8 @@ class PaperTrader:
             instrument = self._instruments.token(entry.signal.instrument_token)
         except UnknownInstrumentError as error:
             return _failed(Code.INSTRUMENT_UNKNOWN, str(error))
-        last = None if price.quote is None else price.quote.last_price
-        outcome = matching.match_new(entry.signal, instrument, last, self._terms)
+        last, opposite = _prices(entry.signal.side, price)
+        outcome = matching.match_new(entry.signal, instrument, last, self._terms, opposite)
         if outcome.state is EntryState.FAILED:
             return outcome
         return msgspec.structs.replace(outcome, broker_order_id=entry.tag)
@@ -70,6 +70,13 @@ class PaperTrader:
         """Return a complete reading without rows: an order in doubt was never taken by anybody."""
         now = self._clock.now()
         return BookReading(complete=True, begun_at=now, user=PAPER_USER, trading_day=self._trading_day(now))
+
+
+def _prices(side: Side, price: PriceReading) -> tuple[float | None, float | None]:
+    """Return the last price, and the best of the other side if the quote has it."""
+    if price.quote is None:
+        return None, None
+    return price.quote.last_price, price.quote.ask if side is Side.BUY else price.quote.bid
 
 
 def _failed(code: Code, message: str) -> Outcome:

@@ -34,16 +34,18 @@ class PaperBroker(ManifestModel):
     slippage_bps: BasisPoints = Field(
         0,
         validate_default=True,
-        description="How much worse than the last price a market order fills, basis points.",
+        description="How much worse than the ask or bid, or the last price without them, a market order fills, basis points.",
     )
     commission_bps: BasisPoints = Field(
         0, validate_default=True, description="Fee on the value of each fill, basis points."
     )
     seed: Seed = Field(
-        0, description="The same seed gives the same partial fills. `run --seed` overrides it."
+        0,
+        description="Chooses, by a hash of it and the order's signal id, which orders fill in parts. Signal ids, and "
+        "so the choice, are the same from run to run under `run --seed` only, which does not replace this seed.",
     )
     partial_fill_ratio: Ratio = Field(
-        0, validate_default=True, description="Share of the orders that fill in two parts, 0 to 1."
+        0, validate_default=True, description="Share of the orders that fill in several parts, 0 to 1."
     )
     allow_short: Flag = Field(True, description="Whether the venue takes orders that sell more than is held.")
     short_margin_ratio: MarginRatio = Field(

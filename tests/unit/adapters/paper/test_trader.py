@@ -96,6 +96,15 @@ async def test_a_marketable_order_is_filled_under_its_tag() -> None:
     assert outcome.broker_order_id == "ap0123456789"
 
 
+@pytest.mark.parametrize(("side", "price"), [(Side.BUY, "2500.1"), (Side.SELL, "2499.9")])
+async def test_a_market_order_pays_the_spread(side: Side, price: str) -> None:
+    quote = Quote(2500.0, NOW, "demo", FeedMode.SIMULATED, 1, 1, bid=2499.9, ask=2500.1)
+    made = of_type(OrderType.MARKET, side=side)
+    outcome = await trader().place(made, PriceReading(quote, NOW), deadline=1001)
+
+    assert outcome.average_price == D(price)
+
+
 async def test_an_order_away_from_the_market_rests() -> None:
     outcome = await trader().place(entry(), reading(2500.05), deadline=1001)
 

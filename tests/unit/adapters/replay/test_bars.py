@@ -94,7 +94,9 @@ async def test_each_file_has_its_own_length(tmp_path: Path) -> None:
 async def test_files_whose_bars_end_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     write(tmp_path, bars(0, 60, 120), "p1.csv")
     write(tmp_path, bars(121, 122), "p2.csv")
-    with pytest.raises(SourceError, match=r"p2.csv: its first bar ends before the last bar of the file before"):
+    with pytest.raises(
+        SourceError, match=r"p2.csv: its first bar ends before the last bar of the file before"
+    ):
         await ends(tmp_path / "p?.csv")
 
 
