@@ -68,7 +68,9 @@ def pipeline(manifest: Path) -> dict[str, float]:
     settings = Settings(log_level="ERROR")
     configure_logging(settings)
     resources = load([manifest])
-    run_embedded(resources, settings, RunOptions(seed=1, max_ticks=1))  # imports what is imported on first use
+    run_embedded(
+        resources, settings, RunOptions(seed=1, max_ticks=1)
+    )  # imports what is imported on first use
     begun = time.process_time()
     summary = run_embedded(resources, settings, RunOptions(seed=1))
     seconds = time.process_time() - begun

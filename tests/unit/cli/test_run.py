@@ -54,7 +54,9 @@ def events_of(path: Path) -> list[dict[str, Any]]:
 class TestJson:
     def test_stdout_is_one_object_of_the_promised_shape_and_nothing_else(self, alpha: Alpha) -> None:
         path = alpha.write("all.yaml", platform())
-        runs = (alpha("run", path, "--output", "json", "--max-ticks", ticks, "--seed", 3) for ticks in HOLDING)
+        runs = (
+            alpha("run", path, "--output", "json", "--max-ticks", ticks, "--seed", 3) for ticks in HOLDING
+        )
         called = next(run for run in runs if run.json["accounts"]["paper"]["positions"])
         assert (called.code, called.err) == (0, "")
         assert called.out.count("\n") == 1
