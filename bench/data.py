@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 INSTRUMENTS = 10
 FIRST_TOKEN = 738561
 TOKEN_STEP = 256  # as Kite numbers an exchange's instruments
-TICKS_PER_SECOND = 2_000
+TICKS_PER_SECOND = 2_000  # of market time: a batch of 50 ms holds 100 ticks
+ROW_GROUP = 50_000  # as files of some size have them: a reader holds one at a time
 START_NS = 1_767_600_000_000_000_000
 
 
@@ -23,8 +24,8 @@ def token(index: int) -> int:
     return FIRST_TOKEN + TOKEN_STEP * index
 
 
-def write_ticks(path: Path, ticks: int, seed: int = 3) -> None:
-    """Write a Parquet file of trades: a random walk of 10 instruments, 2,000 ticks a second together."""
+def write_ticks(path: Path, ticks: int, per_second: int = TICKS_PER_SECOND, seed: int = 3) -> None:
+    """Write a Parquet file of trades: a random walk of 10 instruments, `per_second` ticks together."""
     rng = random.Random(seed)
     prices = [1000.0 + 100 * index for index in range(INSTRUMENTS)]
     symbols, last, stamps = [], [], []
@@ -34,9 +35,9 @@ def write_ticks(path: Path, ticks: int, seed: int = 3) -> None:
         prices[index] = max(1.0, round(moved / 0.05) * 0.05)
         symbols.append(symbol(index))
         last.append(round(prices[index], 2))
-        stamps.append(START_NS + number * (1_000_000_000 // TICKS_PER_SECOND))
+        stamps.append(START_NS + number * (1_000_000_000 // per_second))
     table = pa.table({"timestamp": stamps, "symbol": symbols, "last_price": last, "volume": [1.0] * ticks})
-    pq.write_table(table, path)
+    pq.write_table(table, path, row_group_size=ROW_GROUP)
 
 
 def instrument_lines(count: int) -> str:

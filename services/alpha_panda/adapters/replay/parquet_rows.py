@@ -60,7 +60,7 @@ class ParquetReader:
         self._options = options
         self._arrow, parquet = _pyarrow(path)
         try:
-            self._file = parquet.ParquetFile(path)
+            self._file = parquet.ParquetFile(path, pre_buffer=False)  # else it buffers the whole file
         except (self._arrow.ArrowException, OSError) as error:
             raise SourceError(f"{path}: not a readable Parquet file: {error}") from error
         self._schema = self._file.schema_arrow
@@ -87,7 +87,10 @@ class ParquetReader:
         names = [self.header[index] for index in indices]
         first = 1
         try:
-            for batch in self._file.iter_batches(batch_size=self._options.chunk_rows, columns=names):
+            batches = self._file.iter_batches(
+                batch_size=self._options.chunk_rows, columns=names, use_threads=False
+            )
+            for batch in batches:
                 columns = {index: self._cells(index, batch.column(self.header[index])) for index in indices}
                 yield ParquetChunk(columns, batch.num_rows, len(self.header), first)
                 first += batch.num_rows
