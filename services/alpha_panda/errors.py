@@ -21,6 +21,7 @@ AlphaPandaError
 │   ├── UnknownOutcomeError       a script's reply was lost: it may or may not have been applied
 │   └── StrategyError             the user's strategy raised; its state can't be trusted
 ├── TopicMismatchError            a topic has another partition count than configured
+├── OutputError                   what a command has to say can't be written
 ├── OffsetOutOfRangeError         the asked-for record is no longer kept: a gap
 └── MisuseError                   a programmer's mistake: parts are wired or called in a way that can't work
 """
@@ -150,6 +151,10 @@ class StrategyError(ProcessMustExitError):
 
 class TopicMismatchError(AlphaPandaError):
     """A topic exists with another count of partitions; it is never changed silently."""
+
+
+class OutputError(AlphaPandaError):
+    """What a command has to say can't be written: a full disk, a closed pipe."""
 
 
 class OffsetOutOfRangeError(AlphaPandaError):

@@ -3,23 +3,28 @@
 import asyncio
 import signal
 import sys
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from types import FrameType
+from typing import BinaryIO, Final
 
 import typer
 from rich.console import Console
 
 from alpha_panda.compose.embedded import EmbeddedRun, RunOptions, check, run_embedded
 from alpha_panda.compose.summary import RunSummary
-from alpha_panda.errors import StrategyError, UserInputError
+from alpha_panda.errors import OutputError, StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import Settings
 
 from .live import LiveView
 from .loading import load
 from .report import print_summary
+
+_INPUT_SUFFIXES: Final = frozenset({".yaml", ".yml", ".py", ".csv", ".gz", ".parquet"})
+"""Endings of files that a run reads: writing events over one would be a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,12 @@ def run_command(request: RunRequest, settings: Settings) -> None:
             configure_logging(_quieter(settings), view.log_stream, tracebacks=_wants_tracebacks(settings))
 
         async def beside(run: EmbeddedRun) -> None:
-            _stop_on_signals(run)
-            if view is not None:
-                await view.follow(run)
+            with _stop_on_signals(run):
+                await (asyncio.Event().wait() if view is None else view.follow(run))
 
-        summary = run_embedded(resources, settings, options, events_file=events, beside=beside)
+        # One object and nothing else on stdout: what a strategy prints goes to stderr.
+        with redirect_stdout(sys.stderr) if request.output == "json" else nullcontext():
+            summary = run_embedded(resources, settings, options, events_file=events, beside=beside)
     _print(summary, console, as_json=request.output == "json")
     if summary.failures:
         raise StrategyError("; ".join(summary.failures))
@@ -78,6 +84,10 @@ def _wants_tracebacks(settings: Settings) -> bool:
 
 
 def _opened(path: Path, stack: ExitStack) -> BinaryIO:
+    if path.suffix in _INPUT_SUFFIXES:
+        raise UserInputError(
+            f"--events {path} would overwrite a manifest, code or data; allowed: a .jsonl file"
+        )
     try:
         file = path.open("wb")
     except OSError as error:
@@ -92,22 +102,36 @@ def _close(file: BinaryIO) -> None:
         file.close()
 
 
-def _stop_on_signals(run: EmbeddedRun) -> None:
-    """Drain at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once."""
+@contextmanager
+def _stop_on_signals(run: EmbeddedRun) -> Iterator[None]:
+    """Drain at the first Ctrl-C or SIGTERM; a second one ends the process at once.
+
+    Plain handlers, not the loop's: those never run while a strategy of the user's does not return.
+    """
     loop = asyncio.get_running_loop()
+    asked = False
 
-    def stop() -> None:
-        run.request_stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        loop.call_soon_threadsafe(run.request_stop)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print(summary: RunSummary, console: Console, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(summary.as_json())
-    else:
-        print_summary(summary, console)
-    sys.stdout.flush()
+    try:
+        if as_json:
+            typer.echo(summary.as_json())
+        else:
+            print_summary(summary, console)
+        sys.stdout.flush()
+    except (OSError, AttributeError) as error:  # AttributeError: there is no stdout at all
+        raise OutputError(f"the summary could not be written to stdout: {error}") from error

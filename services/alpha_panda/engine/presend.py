@@ -6,6 +6,7 @@ is stored as FAILED before it is told.
 
 from decimal import Decimal
 
+from alpha_panda.contracts.enums import Side
 from alpha_panda.contracts.events import Signal, ValidatedSignal
 from alpha_panda.contracts.stored import PriceReading, Quote
 from alpha_panda.domain.risk.outcome import Outcome
@@ -50,6 +51,8 @@ class PreSend:
         )
 
     def price(self, signal: Signal, quote: Quote) -> Decimal | None:
-        """Return the quote's price on the instrument's tick grid."""
+        """Return the price that the order meets, on the tick grid: the other side's, else the last one."""
         instrument = self._instruments.by_token.get(signal.instrument_token)
-        return None if instrument is None else instrument.quantize(quote.last_price)
+        other_side = quote.ask if signal.side is Side.BUY else quote.bid
+        met = quote.last_price if other_side is None else other_side
+        return None if instrument is None else instrument.quantize(met)

@@ -88,7 +88,7 @@ def _by_path(path: str) -> type[Strategy]:
         raise StrategyLoadError(f"class {path!r} is not of the form package.module:Class")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StrategyLoadError(f"class {path!r}: importing {module_name} failed: {_why(error)}") from error
     return _strategy(module, class_name, path)
 
@@ -115,7 +115,7 @@ def _load_module(file: Path, source: bytes) -> ModuleType:
     sys.modules[name] = module  # before it runs: pydantic looks annotations up there
     try:
         _BytesLoader(file, source).exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file that calls sys.exit() must not end us with its code
         del sys.modules[name]
         raise StrategyLoadError(f"code {file}: {_why(error)}") from error
     return module
@@ -165,7 +165,7 @@ def _strategy(module: ModuleType, class_name: str, where: str) -> type[Strategy]
     raise StrategyLoadError(f"{where}: {problem} {class_name}; strategies there: {names}")
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """Return one line: type, message and, where a file's own text is wrong, the line."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {error.msg}"
@@ -175,7 +175,7 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" + (f" ({line})" if line else "")
 
 
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     """Return `file:line` of the innermost frame outside the import system."""
     frame = error.__traceback__
     place = ""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+USERS_ERRORS = (Exception, SystemExit)
+"""What users' code may raise: it stops that cell alone. `sys.exit()` in a strategy is no wish to end the run."""
+
 
 class Runner:
     """Hosts the cells of one or several strategies on one feed."""
@@ -85,7 +88,7 @@ class Runner:
         claim = await self._ports.checkpoints.claim(*cell.key)
         try:
             adopted = cell.adopt(claim, self._ports.ids.new_id())
-        except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
+        except USERS_ERRORS as error:
             self._fail(cell, error)
             return
         if not adopted:
@@ -120,7 +123,7 @@ class Runner:
             await self._load_book(cell)
         try:
             cell.strategy.on_gap(reason)
-        except Exception as error:  # noqa: BLE001 - users' code
+        except USERS_ERRORS as error:
             self._fail(cell, error)
 
     # --------------------------------------------------------------------------------------------- loop
@@ -226,7 +229,7 @@ class Runner:
             for cell in cells:
                 try:
                     cell.deliver(tick)
-                except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
+                except USERS_ERRORS as error:
                     self._fail(cell, error)
         self._tick = None
         self.service.record_processed(delivered, batch.ts)
@@ -237,10 +240,10 @@ class Runner:
         for cell in self.router.by_order(record.topic, record.key):
             try:
                 cell.on_account_event(event)
-            except Exception as error:  # noqa: BLE001 - users' code: whatever it raises stops this cell alone
+            except USERS_ERRORS as error:
                 self._fail(cell, error)
 
-    def _fail(self, cell: Cell, error: Exception) -> None:
+    def _fail(self, cell: Cell, error: BaseException) -> None:
         """Stop the cell: its state can't be trusted. What it had not stored is never produced.
 
         The others go on. Without any left the service ends, and whoever keeps it starts it anew.
@@ -279,7 +282,7 @@ class Runner:
         """Store a cell. The offsets are those of all cells together: one dictionary, made once a round."""
         try:
             checkpoint = cell.checkpoint(offsets, self._marks.of(cell))
-        except Exception as error:  # noqa: BLE001 - users' code: a snapshot that raises stops this cell alone
+        except USERS_ERRORS as error:
             self._fail(cell, error)
             return
         folds: dict[str, OrderFold] = cell.changed_folds

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from alpha_panda.runtime.registry import find_services
-from unit.cli.kit import Alpha, platform, wall_clock_feed
+from unit.cli.kit import Alpha, platform, strategy, wall_clock_feed
 
 SECONDS = 60
 """Longest wait for a process on a busy machine; they take one or two."""
@@ -107,3 +107,28 @@ def test_ctrl_c_while_the_first_service_starts(alpha: Alpha) -> None:
         code, out, _ = end(process, signal.SIGINT)
         assert code == 0
         assert json.loads(out)["ticks"] >= 0
+
+
+ENDLESS = """\
+from alpha_panda.sdk import Strategy, Tick
+
+
+class Endless(Strategy):
+    def on_tick(self, tick: Tick) -> None:
+        print("in the loop", flush=True)
+        while True:
+            pass
+"""
+
+
+def test_a_second_interrupt_ends_a_run_whose_strategy_never_returns(alpha: Alpha) -> None:
+    alpha.text("endless.py", ENDLESS)
+    documents = platform(feed=wall_clock_feed(), strategy=strategy(code={"file": "endless.py"}))
+    path = alpha.write("all.yaml", documents)
+    with started("-m", "alpha_panda.cli", "run", path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in the loop\n"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        assert end(process, signal.SIGINT)[0] == 0

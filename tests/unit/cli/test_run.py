@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alpha_panda.compose.summary import RunSummary
 from unit.cli.kit import (
     OPENING,
     SYMBOL,
@@ -370,3 +371,69 @@ class TestRefusal:
         other = wall_clock_feed()
         other["metadata"] = {"name": "other"}
         assert "on the wall clock: other" in self.refused(alpha, alpha.write("all.yaml", [feed(), other]))
+
+
+USERS = """\
+import sys
+
+from alpha_panda.sdk import Strategy, Tick
+
+
+class Users(Strategy):
+    def on_tick(self, tick: Tick) -> None:
+        {line}
+"""
+
+
+def users(alpha: Alpha, line: str) -> Path:
+    """A platform whose strategy runs `line` at each tick."""
+    alpha.text("users.py", USERS.format(line=line))
+    return alpha.write("all.yaml", platform(strategy=strategy(code={"file": "users.py"})))
+
+
+class TestUsersCode:
+    def test_what_a_strategy_prints_is_not_on_stdout_beside_the_json(self, alpha: Alpha) -> None:
+        called = alpha("run", users(alpha, 'print("hello")'), "--max-ticks", 3, "--output", "json")
+        assert (called.code, called.json["ticks"]) == (0, 3)
+        assert called.err.count("hello") == 3
+
+    def test_a_strategy_that_calls_exit_has_failed_and_does_not_choose_our_exit_code(
+        self, alpha: Alpha
+    ) -> None:
+        called = alpha("run", users(alpha, "sys.exit(0)"), "--max-ticks", 3, "--output", "json")
+        assert called.code == 1
+        assert "failed: strategy alpha on account paper raised SystemExit: 0" in called.err
+
+    def test_a_file_that_calls_exit_while_it_is_loaded_is_a_fault_of_the_manifest(self, alpha: Alpha) -> None:
+        alpha.text("users.py", "import sys\nsys.exit(0)\n")
+        path = alpha.write("all.yaml", platform(strategy=strategy(code={"file": "users.py"})))
+        for command in ("validate", "run"):
+            called = alpha(command, path)
+            assert (called.code, called.out) == (2, "")
+            assert "spec.code" in called.err
+            assert "SystemExit" in called.err
+
+
+class TestOutput:
+    @pytest.mark.parametrize("name", ["all.yaml", "code.py", "rows.csv", "rows.parquet", "rows.csv.gz"])
+    def test_events_never_overwrite_what_a_run_reads(self, alpha: Alpha, name: str) -> None:
+        path = alpha.write("all.yaml", platform())
+        before = path.read_text(encoding="utf-8")
+        called = alpha("run", path, "--events", alpha.folder / name)
+        assert (called.code, called.out) == (2, "")
+        assert "allowed: a .jsonl file" in called.err
+        assert path.read_text(encoding="utf-8") == before
+        assert [file.name for file in alpha.folder.iterdir()] == ["all.yaml"]
+
+    def test_a_summary_that_can_not_be_written_is_a_failure(
+        self, alpha: Alpha, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = alpha.write("all.yaml", platform())
+
+        def full(_: RunSummary) -> str:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(RunSummary, "as_json", full)
+        called = alpha("run", path, "--max-ticks", 3, "--output", "json")
+        assert called.code == 1
+        assert "failed: the summary could not be written to stdout: [Errno 28]" in called.err
