@@ -10,14 +10,22 @@ from msgspec.structs import replace
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE
 from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, EventType, OrderStatus, Side, SignalClass, TradingState
+from alpha_panda.contracts.enums import (
+    EntryState,
+    EventType,
+    FeedMode,
+    OrderStatus,
+    Side,
+    SignalClass,
+    TradingState,
+)
 from alpha_panda.contracts.scopes import account_scope
-from alpha_panda.contracts.stored import Latch, Outcome
+from alpha_panda.contracts.stored import Latch, Outcome, Quote
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.domain.order_events import order_event
 from alpha_panda.errors import DependencyUnavailableError, UndecodableRecordError, UnknownOutcomeError
 from alpha_panda.ports import Record
-from unit.engine.desk import ACCOUNT, SECOND, Calls, Desk
+from unit.engine.desk import ACCOUNT, FEED, SECOND, TOKEN, Calls, Desk
 
 FILLED = (EventType.ORDER_FILLED, EntryState.FILLED)
 
@@ -602,3 +610,14 @@ async def test_a_refusal_by_a_store_that_lost_its_tail_is_unknown_not_failed(des
     await desk.engine().handle([record])
     await desk.engine().dead_letter(record, Code.BREAKER_OPEN, "")
     assert await outcome(desk, signal) == ([EventType.ORDER_FILLED], EntryState.UNKNOWN, Code.NOT_RECONCILED)
+
+
+@pytest.mark.parametrize(("side", "met"), [(Side.BUY, "2500.10"), (Side.SELL, "2499.90")])
+async def test_an_order_names_the_price_of_the_side_that_it_meets(desk: Desk, side: Side, met: str) -> None:
+    """Else nobody could tell from the event why a market order on a quote replay filled where it did."""
+    now = desk.clock.now()
+    quote = Quote(2500.0, now, FEED, FeedMode.SIMULATED, 1, 99, bid=2499.9, ask=2500.1)
+    await desk.prices.write(FEED, 1, {TOKEN: quote}, now)
+    entry = await desk.place(desk.signal(side=side))
+    assert entry.quote_price == Decimal(met)
+    assert entry.average_price == Decimal(met)
