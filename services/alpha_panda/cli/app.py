@@ -120,6 +120,24 @@ def version() -> None:
     typer.echo(f"alpha-panda {__version__}")
 
 
+def _version_option(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version_option, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Trading strategies as Kubernetes resources, and the same manifests on a laptop in one process."""
+
+
 @app.command()
 def schema(
     kind: Annotated[Kind, typer.Argument(help="Kind of the manifest.", show_default=False)],

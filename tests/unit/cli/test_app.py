@@ -45,8 +45,9 @@ class TestHelp:
         assert called.err.startswith("error: ")
 
 
-def test_version(alpha: Alpha) -> None:
-    assert alpha("version") == (0, f"alpha-panda {__version__}\n", "")
+@pytest.mark.parametrize("asked", ["version", "--version"])
+def test_version(alpha: Alpha, asked: str) -> None:
+    assert alpha(asked) == (0, f"alpha-panda {__version__}\n", "")
 
 
 class TestSchema:
