@@ -6,12 +6,13 @@ from itertools import count
 
 from alpha_panda.adapters.memory.checkpoints import MemoryCheckpointStore
 from alpha_panda.adapters.memory.control import MemoryControlStore
-from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image, MemoryDatabase, nanoseconds
+from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image, MemoryDatabase
 from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
 from alpha_panda.adapters.memory.journal import MemoryOrderJournal
 from alpha_panda.adapters.memory.leases import MemoryLease
 from alpha_panda.adapters.memory.prices import MemoryPriceCache
 from alpha_panda.adapters.memory.statuses import MemoryStatusStore
+from alpha_panda.contracts.units import nanoseconds
 from contracts.harness import ACCOUNT, Lose, Stores
 
 TURNS = 5

@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import MisuseError
 
-NANOS: Final = 1_000_000_000
 LONGEST_NAP: Final = 1.0
 """Seconds after which `pace_until` looks at the wall clock again: it may have been set meanwhile."""
 
@@ -47,7 +47,7 @@ class RealClock:
         """Wait until `now()` is at least `ts`; others run in between even if it is already."""
         await self.sleep(0)
         while (missing := ts - self.now()) > 0:
-            await self.sleep(min(missing / NANOS, LONGEST_NAP))
+            await self.sleep(min(missing / SECOND_NS, LONGEST_NAP))
 
 
 class _RealTicker(AsyncIterator[int]):
@@ -58,14 +58,14 @@ class _RealTicker(AsyncIterator[int]):
 
     async def __anext__(self) -> int:
         while (missing := self._due - self._clock.monotonic()) > 0:
-            await self._clock.sleep(missing / NANOS)
+            await self._clock.sleep(missing / SECOND_NS)
         self._due = next_due(self._due, self._period, self._clock.monotonic())
         return self._clock.now()
 
 
 def period_of(seconds: float) -> int:
     """Return a period in nanoseconds; MisuseError unless it is positive."""
-    period = round(seconds * NANOS)
+    period = nanoseconds(seconds)
     if period <= 0:
         raise MisuseError(f"a period must be positive, not {seconds} s")
     return period

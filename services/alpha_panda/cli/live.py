@@ -24,13 +24,13 @@ from alpha_panda.contracts.events import (
     Signal,
     ValidatedSignal,
 )
+from alpha_panda.contracts.units import SECOND_NS
 
 from .report import books, counts_lines, money
 
 FRAMES_PER_SECOND: Final = 4
 EVENT_LINES: Final = 10
 POSITION_LINES: Final = 8
-NS_PER_SECOND: Final = 1_000_000_000
 
 _WORDS: Final = {
     EventType.TRADING_SIGNAL: "signal",
@@ -86,7 +86,7 @@ class LiveView:
         rate = self._rate.of(run.recorder.counts.ticks)
         table = Table.grid(padding=(0, 3))
         for name, ts in sorted(run.recorder.last_tick_ts.items()):
-            age = (run.clock.now() - ts) / NS_PER_SECOND
+            age = (run.clock.now() - ts) / SECOND_NS
             table.add_row(Text(f"feed {name}", style="bold"), f"{_moment(ts)}", f"{age:.1f} s old")
         table.add_row(Text("ticks", style="bold"), f"{run.recorder.counts.ticks:,}", f"{rate:,.0f} a second")
         return table
@@ -161,5 +161,5 @@ def _order_words(signal: Signal) -> str:
 
 
 def _moment(ts: int) -> str:
-    seconds, ns = divmod(ts, NS_PER_SECOND)
+    seconds, ns = divmod(ts, SECOND_NS)
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{ns // 1_000_000:03d}"

@@ -13,11 +13,10 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import MarketFeed
 from alpha_panda.contracts.resources import ReplaySource as ReplaySpec
 from alpha_panda.contracts.resources import SimulatedSource as SimulatedSpec
+from alpha_panda.contracts.units import MS_NS
 from alpha_panda.errors import ManifestFault, SourceError
 from alpha_panda.ports import Clock, MarketSource, SourceBatch
 from alpha_panda.runtime.settings import Settings
-
-MS_NS = 1_000_000
 
 
 def make_source(  # noqa: PLR0913, PLR0917 - what a source consists of

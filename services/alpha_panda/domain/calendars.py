@@ -15,6 +15,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import UserInputError
 
 ALWAYS_OPEN: Final = "24/7"
@@ -22,7 +23,6 @@ ALWAYS_OPEN: Final = "24/7"
 
 MIDNIGHT: Final = time(0)
 ONE_DAY: Final = timedelta(days=1)
-NS_PER_SECOND: Final = 1_000_000_000
 
 _FIRST: Final = date(1990, 1, 1)
 _HORIZON: Final = date(2050, 12, 31)  # where rules without an end of their own are cut
@@ -91,12 +91,12 @@ class TradingCalendar:
 
 def to_ns(day: date, at: time, tz: tzinfo) -> int:
     """Return a local wall time as UTC ns (whole seconds: calendars know nothing finer)."""
-    return int(datetime.combine(day, at, tz).timestamp()) * NS_PER_SECOND
+    return int(datetime.combine(day, at, tz).timestamp()) * SECOND_NS
 
 
 def local_date(ts_ns: int, tz: tzinfo) -> date:
     """Return the local date of a moment."""
-    return datetime.fromtimestamp(ts_ns // NS_PER_SECOND, tz).date()
+    return datetime.fromtimestamp(ts_ns // SECOND_NS, tz).date()
 
 
 def span_of(day: date, opens: time, closes: time, tz: tzinfo) -> Span:

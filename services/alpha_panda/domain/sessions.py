@@ -23,9 +23,9 @@ from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.domain.calendars import (
     MIDNIGHT,
-    NS_PER_SECOND,
     ONE_DAY,
     Hours,
     Span,
@@ -240,7 +240,7 @@ class SessionRules:
         upcoming = self.next_open(ts_ns)
         if upcoming is None:
             return f"{why}; calendar {self.calendar.name} has no later session"
-        opens = datetime.fromtimestamp(upcoming // NS_PER_SECOND, self.calendar.tz)
+        opens = datetime.fromtimestamp(upcoming // SECOND_NS, self.calendar.tz)
         return f"{why}; calendar {self.calendar.name} opens next at {opens.isoformat()}"
 
     def _expired_message(self) -> str:

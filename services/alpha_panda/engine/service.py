@@ -17,6 +17,7 @@ from alpha_panda.contracts.events import VERSION, ZERO, CancelRequest, Envelope,
 from alpha_panda.contracts.scopes import scopes_of
 from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, PriceReading
 from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.domain.ids import event_id
 from alpha_panda.domain.order_events import order_event, order_topic, order_update
 from alpha_panda.errors import RecordError, UnknownOutcomeError
@@ -32,7 +33,6 @@ from .router import ExecutionRouter, is_cancel, validated
 
 log = structlog.get_logger()
 
-SECOND_NS = 1_000_000_000
 SOURCE = "engine"
 UNANSWERED = "the permission to send was asked for and no answer came"
 
@@ -48,7 +48,7 @@ class Engine:
         self._ports = context.ports
         self._clock = context.ports.clock
         self._instance = context.instance
-        self._send_within = int(context.settings.send_within_seconds * SECOND_NS)
+        self._send_within = nanoseconds(context.settings.send_within_seconds)
         self._topics = TopicMap(context.resource, context.settings.topic_prefix)
         self._journal = context.ports.journal(context.resource)
         self._router = ExecutionRouter(context.ports.traders)

@@ -3,16 +3,15 @@
 from collections.abc import AsyncIterator
 
 from alpha_panda.contracts.codec import encode_event
-from alpha_panda.contracts.enums import EventType, TradingState
-from alpha_panda.contracts.events import VERSION, ControlChanged, Envelope
+from alpha_panda.contracts.enums import TradingState
+from alpha_panda.contracts.events import ControlChanged, Envelope
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Latch
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.domain.ids import event_id
+from alpha_panda.domain.control_events import SET, latch_event, latch_key
 from alpha_panda.ports import ControlStore, Outgoing, Producer
 
 SOURCE = "order-tracker"
-SET = "set"
 
 
 def halt(account: str, latch_id: str, reason: str, now: int) -> Latch:
@@ -40,28 +39,8 @@ async def announce(producer: Producer, topics: TopicMap, latch: Latch) -> None:
 
     Done before the script that sets it: a process that dies between the two leaves too many latches, not too few.
     """
-    change = ControlChanged(
-        scope=latch.scope,
-        latch_id=latch.latch_id,
-        state=latch.state,
-        action=SET,
-        reason=latch.reason,
-        set_by=latch.set_by,
-    )
-    event = Envelope(
-        id=event_id(latch.latch_id, EventType.CONTROL_CHANGED, 0),
-        type=EventType.CONTROL_CHANGED,
-        version=VERSION,
-        ts=latch.set_at,
-        source=f"{SOURCE}/{topics.account}",
-        account=topics.account,
-        key=latch.scope,
-        correlation_id=latch.latch_id,
-        causation_id="",
-        data=change,
-    )
-    key = f"{latch.scope}/{latch.latch_id}"
-    await producer.send([Outgoing(topics.control, encode_event(event), key=key)])
+    event = encode_event(latch_event(latch, topics.account))
+    await producer.send([Outgoing(topics.control, event, key=latch_key(latch))])
 
 
 async def put_back(events: AsyncIterator[Envelope], control: ControlStore) -> list[Latch]:

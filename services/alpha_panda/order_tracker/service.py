@@ -11,6 +11,7 @@ from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import BookReading, JournalEntry
 from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError, RecordError
 from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
@@ -29,8 +30,6 @@ from .sweeper import to_cancel
 
 log = structlog.get_logger()
 
-SECOND_NS = 1_000_000_000
-
 
 class OrderTracker:
     """Runs the tracker's duties in turn; each is safe to repeat and safe beside an engine."""
@@ -46,8 +45,8 @@ class OrderTracker:
         self._trader = ports.traders.trader(context.resource)
         self._live = account.spec.paper is None
         terms = EpochTerms(
-            send_within=int(settings.send_within_seconds * SECOND_NS),
-            lost_after=int(settings.lost_after_seconds * SECOND_NS) if self._live else 0,
+            send_within=nanoseconds(settings.send_within_seconds),
+            lost_after=nanoseconds(settings.lost_after_seconds) if self._live else 0,
             fetch_max_records=settings.fetch_max_records,
             live=self._live,
         )

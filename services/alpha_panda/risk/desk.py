@@ -21,6 +21,7 @@ from alpha_panda.contracts.events import (
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import Decision, RiskClaim, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.domain.ids import event_id
 from alpha_panda.domain.risk.losses import loss_latches
 from alpha_panda.errors import PayloadMismatchError
@@ -32,7 +33,6 @@ from alpha_panda.runtime.venues import rules_of
 from .facts import FactFinder
 from .latches import SOURCE, Latches
 from .ledger import ACCOUNT, Ledger
-from .limits import SECOND_NS
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Desk:
         self._heeded = ""
         self._published: PortfolioSnapshot | None = None
         self._published_at = 0
-        wait = round(context.settings.portfolio_replay_seconds * SECOND_NS)
+        wait = nanoseconds(context.settings.portfolio_replay_seconds)
         self._least_wait = wait if self._clock.virtual else 0
         self._unmarked = False
         self._unpublished = False

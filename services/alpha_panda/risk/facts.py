@@ -10,6 +10,7 @@ from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import Decision, PriceReading, Quote
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.domain.book import Position, StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
 from alpha_panda.domain.risk.gate import decide
@@ -21,7 +22,7 @@ from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.venues import price_rules
 
 from .ledger import ACCOUNT, Ledger
-from .limits import SECOND_NS, account_limits, strategy_limits, venue_rules
+from .limits import account_limits, strategy_limits, venue_rules
 from .pace import Pace
 
 log = structlog.get_logger()
@@ -61,7 +62,7 @@ class FactFinder:
     def note(self, decision: Decision) -> None:
         """Take note of a stored decision's time."""
         runaway = runaway_of(self._limits.get(decision.signal.strategy_id, NO_LIMITS), self.account_limits)
-        keep = SECOND_NS if runaway is None else int(runaway.seconds * SECOND_NS)
+        keep = SECOND_NS if runaway is None else nanoseconds(runaway.seconds)
         self._pace.note(decision, self._rules.trading_day(decision.decided_at), keep)
 
     async def mark(self) -> None:
@@ -151,9 +152,7 @@ class FactFinder:
             cash=self._ledger.book.cash,
             marks=self._ledger.marks,
             open_orders=tuple(self._ledger.open_orders()),
-            repeats=0
-            if runaway is None
-            else self._pace.repeats(signal, now, int(runaway.seconds * SECOND_NS)),
+            repeats=0 if runaway is None else self._pace.repeats(signal, now, nanoseconds(runaway.seconds)),
             controls=await self._ports.control.read(scopes_of(self._name, name)),
             account_reconciled=True,  # a paper account's book is its own broker's
             token_valid=True,  # paper needs none

@@ -7,11 +7,10 @@ that the cause is derived from was saved yet) and then tells the topic what the 
 import structlog
 
 from alpha_panda.contracts.codec import encode_event
-from alpha_panda.contracts.enums import EventType, TradingState
-from alpha_panda.contracts.events import VERSION, ControlChanged, Envelope
+from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.stored import Latch
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.domain.ids import event_id
+from alpha_panda.domain.control_events import latch_event, latch_key
 from alpha_panda.domain.risk.losses import LatchRequest
 from alpha_panda.ports import Outgoing, Producer
 from alpha_panda.runtime.context import ServiceContext
@@ -60,9 +59,8 @@ class Latches:
             await self._control.set_latch(latch)
             self._log(latch)
         if self._told.get((scope, latch_id)) != latch:
-            event = self._event(latch)
-            key = f"{scope}/{latch_id}"
-            await producer.send([Outgoing(self._topic, encode_event(event), key=key)])
+            event = encode_event(latch_event(latch, self._account))
+            await producer.send([Outgoing(self._topic, event, key=latch_key(latch))])
             self._told[scope, latch_id] = latch
 
     def _log(self, latch: Latch) -> None:
@@ -73,27 +71,4 @@ class Latches:
             latch_id=latch.latch_id,
             state=latch.state.value,
             reason=latch.reason,
-        )
-
-    def _event(self, latch: Latch) -> Envelope:
-        """Return CONTROL_CHANGED: of the same latch always the same, so that telling it twice is harmless."""
-        new_id = event_id(f"{latch.scope}/{latch.latch_id}/{latch.set_at}", EventType.CONTROL_CHANGED, 0)
-        return Envelope(
-            id=new_id,
-            type=EventType.CONTROL_CHANGED,
-            version=VERSION,
-            ts=latch.set_at,
-            source=f"{SOURCE}/{self._account}",
-            account=self._account,
-            key=latch.scope,
-            correlation_id=new_id,
-            causation_id="",
-            data=ControlChanged(
-                scope=latch.scope,
-                latch_id=latch.latch_id,
-                state=latch.state,
-                action="set",
-                reason=latch.reason,
-                set_by=latch.set_by,
-            ),
         )

@@ -8,8 +8,6 @@ from alpha_panda.domain.risk.facts import VenueRules
 from alpha_panda.domain.risk.limits import AccountLimits, Runaway, StrategyLimits
 from alpha_panda.runtime.venues import ns_of
 
-SECOND_NS = 1_000_000_000
-
 
 def account_limits(account: BrokerAccount) -> AccountLimits:
     """Return the account's limits; a paper account sets aside what slippage and commission may cost."""

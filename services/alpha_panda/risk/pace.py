@@ -5,9 +5,9 @@ from collections import deque
 from alpha_panda.contracts.enums import Side, SignalClass, Verdict
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Decision
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.domain.risk.facts import OrderCounts, runaway_key
 
-SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
 
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import structlog
 
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import BreakerOpenError, DependencyUnavailableError
 from alpha_panda.ports import Clock
 
 T = TypeVar("T")
-NS_PER_SECOND = 1_000_000_000
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class Breaker:
         self.dependency = dependency
         self._clock = clock
         self._threshold = failure_threshold
-        self._reset_ns = round(reset_seconds * NS_PER_SECOND)
+        self._reset_ns = nanoseconds(reset_seconds)
         self._state = BreakerState.CLOSED
         self._failures = 0
         self._opened_at = 0
@@ -68,8 +68,8 @@ class Breaker:
         if self.ready:
             return 0.0
         if self._state is BreakerState.HALF_OPEN:
-            return self._reset_ns / NS_PER_SECOND
-        return (self._opened_at + self._reset_ns - self._clock.monotonic()) / NS_PER_SECOND
+            return self._reset_ns / SECOND_NS
+        return (self._opened_at + self._reset_ns - self._clock.monotonic()) / SECOND_NS
 
     def succeeded(self) -> None:
         """Count a success: the failures in a row are forgotten, and a probe closes the breaker.

@@ -4,9 +4,9 @@ import asyncio
 
 import structlog
 
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import FencedError, MisuseError, TransientError, UnknownOutcomeError
 from alpha_panda.ports import Clock, Lease
-from alpha_panda.runtime.breaker import NS_PER_SECOND
 from alpha_panda.runtime.retry import Backoff
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.runtime.tasks import intake
@@ -73,7 +73,7 @@ class LeaseKeeper:
             self._proven_at = asked_at
 
     def _left(self) -> float:
-        return self._ttl - (self._clock.monotonic() - self._proven_at) / NS_PER_SECOND
+        return self._ttl - (self._clock.monotonic() - self._proven_at) / SECOND_NS
 
     @property
     def epoch(self) -> int:

@@ -8,9 +8,9 @@ from types import MappingProxyType
 import structlog
 
 from alpha_panda.contracts.stored import ServiceStatus
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import MisuseError, StrategyError, TopicMismatchError, UserInputError
 from alpha_panda.ports import Clock
-from alpha_panda.runtime.breaker import NS_PER_SECOND
 from alpha_panda.runtime.retry import Backoff
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings
@@ -176,7 +176,7 @@ class Supervisor:
 
     def _count_failure(self, member: _Member, begun: int) -> None:
         """Count quick failures in a row. Virtual time tells nothing of how quick one was: there, all are."""
-        lived = (self._clock.monotonic() - begun) / NS_PER_SECOND
+        lived = (self._clock.monotonic() - begun) / SECOND_NS
         recovered = not self._clock.virtual and lived > self._settings.restart_max_seconds
         member.failures = 0 if recovered else member.failures + 1
 

@@ -3,13 +3,11 @@
 from decimal import Decimal
 
 from alpha_panda.contracts.resources import BrokerAccount, MarketFeed
+from alpha_panda.contracts.units import MS_NS, nanoseconds
 from alpha_panda.domain.matching import PaperTerms
 from alpha_panda.domain.risk.facts import PriceRules
 from alpha_panda.domain.sessions import SessionRules, session_rules
 from alpha_panda.runtime.settings import Settings
-
-SECOND_NS = 1_000_000_000
-MS_NS = 1_000_000
 
 
 def rules_of(feed: MarketFeed, account: BrokerAccount | None = None) -> SessionRules:
@@ -45,4 +43,4 @@ def price_rules(feed: MarketFeed, account: BrokerAccount, settings: Settings) ->
 
 def ns_of(seconds: float | None) -> int | None:
     """Return seconds as nanoseconds; None stays None."""
-    return None if seconds is None else round(seconds * SECOND_NS)
+    return None if seconds is None else nanoseconds(seconds)

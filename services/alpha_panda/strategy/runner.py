@@ -12,6 +12,7 @@ import structlog
 from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.enums import Verdict
 from alpha_panda.contracts.stored import OrderFold, TopicOffset
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import OffsetOutOfRangeError, RecordError, StrategyError
 from alpha_panda.ports import Consumer, Outgoing, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
@@ -167,9 +168,8 @@ class Runner:
 
     def _checkpoint_due(self) -> bool:
         waited = self._ports.clock.now() - self._checkpointed_at
-        return (
-            self._since_checkpoint >= self._settings.checkpoint_max_records
-            or waited >= self._settings.checkpoint_interval_seconds * 1_000_000_000
+        return self._since_checkpoint >= self._settings.checkpoint_max_records or waited >= nanoseconds(
+            self._settings.checkpoint_interval_seconds
         )
 
     async def _skip_gap(self, consumer: Consumer, error: OffsetOutOfRangeError) -> None:

@@ -6,6 +6,7 @@ from alpha_panda.contracts.keys import strategy_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import Strategy as StrategyResource
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.dead_letter import dead_letter_topics
@@ -17,8 +18,6 @@ from alpha_panda.sdk import Strategy, load_strategy_class
 from .cell import Cell, CellSpec
 from .router import Router
 from .runner import Runner
-
-SECOND_NS = 1_000_000_000
 
 
 def build(context: ServiceContext) -> StreamService:
@@ -89,8 +88,8 @@ def cell_specs(strategy: StrategyResource, resources: ResourceSet, settings: Set
             strategy_class=loaded,
             parameters=loaded.Parameters.model_validate(spec.parameters),
             instruments=tuple(master.symbol(symbol) for symbol in spec.instruments),
-            signal_ttl=round(ttl * SECOND_NS),
-            max_tick_age=round(max_age * SECOND_NS),
+            signal_ttl=nanoseconds(ttl),
+            max_tick_age=nanoseconds(max_age),
         )
         for account in spec.accounts
     ]

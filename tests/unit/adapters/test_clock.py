@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpha_panda.adapters.clock import NANOS, RealClock, next_due
+from alpha_panda.adapters.clock import RealClock, next_due
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import MisuseError
 
-WALL = 1_700_000_000 * NANOS
+WALL = 1_700_000_000 * SECOND_NS
 
 
 class StagedClock(RealClock):
@@ -29,7 +30,7 @@ class StagedClock(RealClock):
     async def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
         if seconds > 0:
-            self.passed += round(seconds * NANOS) + self.late
+            self.passed += nanoseconds(seconds) + self.late
 
 
 def test_now_and_monotonic_are_the_machine_s() -> None:
@@ -54,24 +55,24 @@ async def test_every_does_not_add_up_delays() -> None:
     clock = StagedClock(late=3_000_000)
     ticker = clock.every(1)
     times = [await anext(ticker) for _ in range(5)]
-    assert times == [WALL + n * NANOS + 3_000_000 for n in range(1, 6)]
+    assert times == [WALL + n * SECOND_NS + 3_000_000 for n in range(1, 6)]
 
 
 async def test_every_skips_the_periods_it_missed() -> None:
     clock = StagedClock()
     ticker = clock.every(10)
-    assert await anext(ticker) == WALL + 10 * NANOS
-    clock.passed = 37 * NANOS  # the work took 27 s: 20 s and 30 s were missed
-    assert await anext(ticker) == WALL + 37 * NANOS
-    assert await anext(ticker) == WALL + 40 * NANOS
+    assert await anext(ticker) == WALL + 10 * SECOND_NS
+    clock.passed = 37 * SECOND_NS  # the work took 27 s: 20 s and 30 s were missed
+    assert await anext(ticker) == WALL + 37 * SECOND_NS
+    assert await anext(ticker) == WALL + 40 * SECOND_NS
 
 
 async def test_every_counts_from_the_call_and_by_the_monotonic_clock() -> None:
     clock = StagedClock()
     ticker = clock.every(10)
-    clock.passed = 4 * NANOS
-    clock.set_by = 3600 * NANOS  # somebody set the wall clock
-    assert await anext(ticker) == WALL + 3610 * NANOS
+    clock.passed = 4 * SECOND_NS
+    clock.set_by = 3600 * SECOND_NS  # somebody set the wall clock
+    assert await anext(ticker) == WALL + 3610 * SECOND_NS
     assert clock.naps == [6.0]
 
 

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Final
 
-from alpha_panda.adapters.clock import NANOS, next_due, period_of
+from alpha_panda.adapters.clock import next_due, period_of
 from alpha_panda.adapters.memory.loop import IdleAwareEventLoop
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import MisuseError
 
 MANY_CANCELLED: Final = 64
@@ -59,7 +60,7 @@ class VirtualClock:
             await asyncio.sleep(0)
         else:
             loop = self._attached()
-            await self._sleepers.wait(self._now + round(seconds * NANOS), loop.create_future())
+            await self._sleepers.wait(self._now + nanoseconds(seconds), loop.create_future())
 
     def every(self, seconds: float) -> AsyncIterator[int]:
         """Yield `now()` when time has passed a multiple of `seconds` since this call, once for all it passed.
@@ -77,7 +78,7 @@ class VirtualClock:
 
     async def advance(self, seconds: float) -> None:
         """Drive time by `seconds`; returns when all that became due by then has been done. 0: come to rest."""
-        target = self._now + round(seconds * NANOS)
+        target = self._now + nanoseconds(seconds)
         await self.pace_until(self._now)  # tasks just started register first, and so go first
         await self.pace_until(target)
 

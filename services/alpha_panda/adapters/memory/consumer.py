@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from alpha_panda.adapters.clock import NANOS
 from alpha_panda.adapters.memory.faults import Faults
 from alpha_panda.adapters.memory.log import Cursor, take
 from alpha_panda.adapters.memory.topics import Topics
 from alpha_panda.adapters.memory.waiting import wait_for
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import MisuseError, RebalancedError
 from alpha_panda.ports import Clock, Record, Subscription, TopicPartition
 
@@ -44,7 +44,7 @@ class MemoryConsumer:
         """
         if max_records < 1:
             raise MisuseError(f"a fetch of {max_records} records can't return any")
-        deadline = None if timeout is None else self._clock.monotonic() + round(timeout * NANOS)
+        deadline = None if timeout is None else self._clock.monotonic() + nanoseconds(timeout)
         while True:
             if self._again:
                 return self._take_again(max_records)
@@ -169,7 +169,7 @@ class MemoryConsumer:
         self._check_open()
         if self._waiter is not None:
             raise MisuseError("two tasks fetch from one consumer")
-        left = None if deadline is None else (deadline - self._clock.monotonic()) / NANOS
+        left = None if deadline is None else (deadline - self._clock.monotonic()) / SECOND_NS
         if left is not None and left <= 0:
             return False
         self._waiter = asyncio.get_running_loop().create_future()

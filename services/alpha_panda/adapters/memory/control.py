@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from alpha_panda.adapters.memory.database import MemoryDatabase, nanoseconds, reading, script
+from alpha_panda.adapters.memory.database import MemoryDatabase, reading, script
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.stored import ControlReading, Latch
+from alpha_panda.contracts.units import nanoseconds
 
 _Spec = tuple[TradingState, int]
 _SPEC = "spec"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from alpha_panda.adapters.clock import NANOS
 from alpha_panda.contracts.keys import KeyMap
 from alpha_panda.errors import AlphaPandaError, DependencyUnavailableError, UnknownOutcomeError
 from alpha_panda.ports import Clock, IdSource
@@ -22,11 +21,6 @@ REVISIONS_PER_RUN: Final = 1_000_000
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
-
-
-def nanoseconds(seconds: float) -> int:
-    """Return a duration of the ports (seconds) in the unit that the stores compare."""
-    return round(seconds * NANOS)
 
 
 # -------------------------------------------------------------------------------------------------- faults

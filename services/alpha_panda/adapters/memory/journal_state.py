@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from alpha_panda.adapters.clock import NANOS
 from alpha_panda.adapters.memory.database import Section
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.stored import JournalEntry, Outcome
+from alpha_panda.contracts.units import SECOND_NS
 
 ACCEPTED: Final = (EntryState.PLACED, EntryState.PARTIALLY_FILLED, EntryState.FILLED, EntryState.CANCELLED)
 """What an order that the broker took can be."""
@@ -53,7 +53,7 @@ class JournalState(Section):
 
     def take_token(self, limit: int | None, now: int) -> bool:
         """Count one order at `now`; False (and nothing counted) if the last second has `limit` of them."""
-        while self.rate and self.rate[0] <= now - NANOS:
+        while self.rate and self.rate[0] <= now - SECOND_NS:
             self.rate.popleft()
         if limit is not None and len(self.rate) >= limit:
             return False

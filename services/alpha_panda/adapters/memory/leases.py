@@ -4,7 +4,8 @@ Time only decides when somebody else may take a lease over. Until then its epoch
 holder renews: what fences is a greater epoch (or a release), never a clock.
 """
 
-from alpha_panda.adapters.memory.database import MemoryDatabase, Section, nanoseconds, script
+from alpha_panda.adapters.memory.database import MemoryDatabase, Section, script
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError
 
 

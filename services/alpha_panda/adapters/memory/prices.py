@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from alpha_panda.adapters.clock import NANOS
-from alpha_panda.adapters.memory.database import MemoryDatabase, Section, nanoseconds, reading, script
+from alpha_panda.adapters.memory.database import MemoryDatabase, Section, reading, script
 from alpha_panda.adapters.memory.waiting import wait_for
 from alpha_panda.contracts.stored import PriceRange, PriceReading, Quote
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import FencedError
 
 KEPT_RANGES: Final = 10_000
@@ -103,7 +103,7 @@ class MemoryPriceCache:
         while True:
             with self.database.waiter(_name(feed)) as published:
                 found = await self._ranges_after(feed, cursors)
-                left = None if deadline is None else (deadline - clock.monotonic()) / NANOS
+                left = None if deadline is None else (deadline - clock.monotonic()) / SECOND_NS
                 if found or (left is not None and left <= 0):
                     return found
                 await wait_for(published, clock, left)

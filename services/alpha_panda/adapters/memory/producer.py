@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from alpha_panda.adapters.clock import NANOS
 from alpha_panda.adapters.memory.faults import Faults
 from alpha_panda.adapters.memory.log import BUS, PartitionLog
 from alpha_panda.adapters.memory.topics import Topics
 from alpha_panda.adapters.memory.waiting import wait_for
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import DependencyUnavailableError, MisuseError
 from alpha_panda.ports import Clock, Outgoing, RecordPosition
 
@@ -71,13 +71,13 @@ class MemoryProducer:
             self._queued -= 1
 
     async def _wait_for_room(self, logs: Iterable[PartitionLog]) -> None:
-        deadline = self._clock.monotonic() + round(self._patience * NANOS)
+        deadline = self._clock.monotonic() + nanoseconds(self._patience)
         for log in logs:
             while log.full() and not log.deleted and (left := deadline - self._clock.monotonic()) > 0:
                 room = asyncio.get_running_loop().create_future()
                 log.senders.append(room)
                 try:
-                    await wait_for(room, self._clock, left / NANOS)
+                    await wait_for(room, self._clock, left / SECOND_NS)
                 finally:
                     if room in log.senders:
                         log.senders.remove(room)

@@ -1,7 +1,8 @@
 """What the services report of themselves, in memory."""
 
-from alpha_panda.adapters.memory.database import MemoryDatabase, nanoseconds, reading, script
+from alpha_panda.adapters.memory.database import MemoryDatabase, reading, script
 from alpha_panda.contracts.stored import ServiceStatus
+from alpha_panda.contracts.units import nanoseconds
 
 _Key = tuple[str, str, str]
 _Stored = tuple[ServiceStatus, int]

@@ -21,9 +21,9 @@ from alpha_panda.contracts.resources.fields import (
     Symbol,
 )
 from alpha_panda.contracts.resources.rules import Finding, items, peek, unique
+from alpha_panda.contracts.units import nanoseconds
 
 ALWAYS_OPEN: Final = "24/7"
-NS_PER_SECOND: Final = 1_000_000_000
 
 
 class PriceBand(RuledModel):
@@ -76,7 +76,7 @@ class FeedInstrument(ManifestModel):
             expiry=self.expiry,
             price_band=(band.low, band.high) if band else None,
             reference_price=self.reference_price,
-            stale_after_ns=None if stale is None else round(stale * NS_PER_SECOND),
+            stale_after_ns=None if stale is None else nanoseconds(stale),
         )
 
 
@@ -166,7 +166,7 @@ class MarketFeed(Resource):
     @property
     def stale_after_ns(self) -> int:
         """`staleAfterSeconds` in nanoseconds."""
-        return round(self.spec.stale_after_seconds * NS_PER_SECOND)
+        return nanoseconds(self.spec.stale_after_seconds)
 
     @cached_property
     def instruments(self) -> InstrumentMaster:

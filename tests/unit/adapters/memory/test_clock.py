@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_panda.adapters.clock import NANOS
 from alpha_panda.adapters.memory.clock import MANY_CANCELLED, VirtualClock
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import MisuseError
 from alpha_panda.testing.virtual_time import START, run_virtual
 
-S = NANOS
+S = SECOND_NS
 
 
 class Stage:

@@ -13,12 +13,12 @@ from alpha_panda.adapters.memory.database import (
     REVISIONS_PER_RUN,
     MemoryDatabase,
     Section,
-    nanoseconds,
     reading,
     script,
 )
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.keys import KeyMap
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import DependencyUnavailableError, FencedError, UnknownOutcomeError
 from contracts.memory_stores import CountedIds, ManualClock
 
