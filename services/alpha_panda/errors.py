@@ -18,6 +18,7 @@ AlphaPandaError
 │   └── RebalancedError           the partition moved to another member; its records come again there
 ├── ProcessMustExitError          going on could contradict what is stored: exit, start anew, claim anew
 │   ├── FencedError               a newer owner exists: our epoch or incarnation is stale
+│   ├── ConsumerStalledError      the bus gives nothing of what it has: connect anew
 │   ├── UnknownOutcomeError       a script's reply was lost: it may or may not have been applied
 │   └── StrategyError             the user's strategy raised; its state can't be trusted
 ├── TopicMismatchError            a topic has another partition count than configured
@@ -133,6 +134,10 @@ class ProcessMustExitError(AlphaPandaError):
 
 class FencedError(ProcessMustExitError):
     """A newer owner has taken over."""
+
+
+class ConsumerStalledError(ProcessMustExitError):
+    """A consumer gets no records of a partition that has more; only a new one can tell why."""
 
 
 class UnknownOutcomeError(ProcessMustExitError):

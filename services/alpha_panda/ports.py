@@ -189,6 +189,12 @@ class EventBus(Protocol):
     async def offsets(self, topic: str) -> dict[TopicPartition, tuple[int, int]]:
         """Return (oldest kept, next) offset of each partition."""
 
+    async def topics(self) -> frozenset[str]:
+        """Return the names of all topics, those of other installations included."""
+
+    async def delete_records(self, partition: TopicPartition, before: int) -> None:
+        """Delete the records of lower offsets for good; -1: all there are. For a person's `dlq purge`."""
+
     def producer(self, client: str) -> AbstractAsyncContextManager[Producer]:
         """Open a producer; `client` names it in the broker's logs."""
 

@@ -84,6 +84,12 @@ class Engine:
         if entry is not None:
             await self._send(self._cannot_cancel(event, original, entry, code, message))
 
+    async def lacks_epoch(self) -> str | None:
+        """Say so while the order-tracker has not made the journal's present run usable: every signal would end in doubt."""
+        return (
+            None if await self._journal.epoch() is not None else f"account {self._account} is not reconciled"
+        )
+
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status: orders by the state they came to."""
         return {f"orders_{state.value.lower()}": count for state, count in sorted(self._orders.items())}
@@ -225,7 +231,9 @@ def build(context: ServiceContext) -> StreamService:
             when_open=BreakerAction.DEAD_LETTER,
             on_dead_letter=engine.dead_letter,
             passes_breaker=is_cancel,
+            singly=True,
         )
+        .needs("reconciled", engine.lacks_epoch)
         .details(engine.details)
         .build()
     )

@@ -44,6 +44,7 @@ class MarketFeedService:
         if not self._epoch:
             raise FencedError(f"feed {self._name} has no lease; nothing was published")
         async for batch in self._source.batches(self._instruments):
+            self.service.progressed()
             self._bad_rows += batch.bad_rows
             self._proven_at = batch.ts[-1] if batch.ts else self._clock.now()
             if batch.tokens:

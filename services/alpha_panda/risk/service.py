@@ -23,7 +23,6 @@ from alpha_panda.runtime.dead_letter import dead_letter_topics
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
-from alpha_panda.runtime.tasks import intake
 
 from .desk import Desk
 
@@ -38,6 +37,7 @@ class RiskService:
         self._settings = context.settings
         self._bus = context.ports.bus
         self._store = context.ports.decisions(context.resource)
+        self._journal = context.ports.journal(context.resource)
         self._instance = context.instance
         self.topics = TopicMap(context.resource, context.settings.topic_prefix)
         self.group = f"{context.settings.topic_prefix}{context.resource}.risk"
@@ -83,8 +83,9 @@ class RiskService:
             async with self._busy:
                 await self._desk.re_emit_closing(producer)
                 await self._desk.publish(producer, "start")
+            reader = self.service.reader(consumer)
             while True:
-                records = await intake(consumer.fetch(self._settings.fetch_max_records))
+                records = await reader.fetch(self._settings.fetch_max_records)
                 async with self._busy:
                     await self._handle(records, producer, consumer)
                 self.service.record_processed(len(records), records[-1].timestamp if records else 0)
@@ -94,6 +95,7 @@ class RiskService:
         self._torn = True
         for record in records:
             await self._take(record, producer)
+            self.service.progressed()
         await self._desk.settle_up(producer)
         await self._save()
         self._torn = False
@@ -141,6 +143,12 @@ class RiskService:
             await self._save()
         await self._desk.publish(self.service.producer, "stop")
 
+    async def lacks_epoch(self) -> str | None:
+        """Say so while the journal has no valid epoch: nothing that increases exposure is decided without."""
+        return (
+            None if await self._journal.epoch() is not None else f"account {self._account} is not reconciled"
+        )
+
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""
         return self._desk.figures()
@@ -162,6 +170,7 @@ def build(context: ServiceContext) -> StreamService:
         .on_start(risk.claim)
         .consume_with(risk.run, "decide", tells_reading=True)
         .every(settings.portfolio_interval_seconds, risk.mark, name="mark")
+        .needs("reconciled", risk.lacks_epoch)
         .on_stop(risk.finish)
         .details(risk.details)
         .build()

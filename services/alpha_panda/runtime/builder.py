@@ -12,6 +12,7 @@ from alpha_panda.errors import MisuseError
 from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.consume import BreakerAction, Consumption
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.health import Need
 from alpha_panda.runtime.service import (
     Action,
     Detail,
@@ -43,6 +44,7 @@ class StreamServiceBuilder:
         on_dead_letter: Callable[[Record, Code, str], Awaitable[None]] | None = None,
         commit: bool = True,
         passes_breaker: Callable[[Record], bool] | None = None,
+        singly: bool = False,
     ) -> Self:
         """Give `handler` what `subscription` brings, in batches of at most `max_records`.
 
@@ -52,6 +54,7 @@ class StreamServiceBuilder:
         raises TransientError). Offsets are committed after all that, unless `commit` is False.
         Records of which `passes_breaker` is true are tried whatever the breakers say, and tell them nothing; it must
         not raise. A ProcessMustExitError ends the service, uncommitted. The `.dlq` topics are ensured at start.
+        With `singly` the handler gets one record at a time, and a graceful stop waits for that one alone.
         """
         self._plan.consumptions.append(
             Consumption(
@@ -62,6 +65,7 @@ class StreamServiceBuilder:
                 on_dead_letter=on_dead_letter,
                 commit=commit,
                 passes_breaker=passes_breaker,
+                singly=singly,
             )
         )
         return self
@@ -111,6 +115,11 @@ class StreamServiceBuilder:
                 f"{self._name} holds the lease {self._plan.lease.name!r} already; a service has one"
             )
         self._plan.lease = LeaseWish(name, on_acquired)
+        return self
+
+    def needs(self, name: str, need: Need) -> Self:
+        """Not ready while `need` says what is lacking; asked every `probe_seconds`, bounded in time."""
+        self._plan.needs[name] = need
         return self
 
     def details(self, fn: Callable[[], Mapping[str, Detail]]) -> Self:

@@ -26,6 +26,7 @@ from alpha_panda.ports import Clock, Consumer, EventBus, Record, Subscription, T
 from alpha_panda.runtime.breaker import Breakers, Circuit, FreePass
 from alpha_panda.runtime.counters import Counters
 from alpha_panda.runtime.dead_letter import DeadLetters, Failure
+from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.retry import RetryPolicies
 from alpha_panda.runtime.tasks import current_runner, intake
 
@@ -57,6 +58,7 @@ class Consumption:
     on_dead_letter: DeadLetterHook | None
     commit: bool
     passes_breaker: Callable[[Record], bool] | None = None
+    singly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class LoopTools:
     dead_letters: DeadLetters
     counters: Counters
     salt: str
+    poll_seconds: float
+    stall_seconds: float
 
 
 class ConsumeLoop:
@@ -78,6 +82,7 @@ class ConsumeLoop:
     def __init__(self, what: Consumption, consumer: Consumer, tools: LoopTools) -> None:
         self._what = what
         self._consumer = consumer
+        self._reader = RecordReader(consumer, tools.bus, tools.clock, tools.poll_seconds, tools.stall_seconds)
         self._tools = tools
         self._circuit = tools.circuit
         self._free_pass = FreePass(Breakers(tools.clock, failure_threshold=1, reset_seconds=0.0))
@@ -108,7 +113,7 @@ class ConsumeLoop:
         while True:
             attempt += 1
             try:
-                return await intake(self._consumer.fetch(self._what.max_records))
+                return await self._reader.fetch(self._what.max_records)
             except OffsetOutOfRangeError as error:
                 await self._skip_gap(error)
             except TransientError as error:
@@ -151,11 +156,17 @@ class ConsumeLoop:
     # ------------------------------------------------------------------------------------------------- handle
 
     async def _handle(self, records: Sequence[Record]) -> None:
-        if len(records) > 1 and self._circuit.closed and await self._handled_at_once(records):
+        at_once = len(records) > 1 and not self._what.singly and self._circuit.closed
+        if at_once and await self._handled_at_once(records):
             return
+        runner = current_runner()
         for record in records:
             await self._handle_one(record)
             self._mark(record)
+            if runner is not None:
+                runner.progressed()
+                if runner.draining:
+                    return  # what is left of the batch comes again, to whoever reads these partitions next
 
     async def _handled_at_once(self, records: Sequence[Record]) -> bool:
         """Give the handler the whole batch; if that fails, whose fault it is shows record by record."""

@@ -1,7 +1,7 @@
 """What a service is given: the chosen adapters, the settings, the manifests and its own name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from alpha_panda.errors import StrategyError
@@ -19,6 +19,7 @@ from alpha_panda.ports import (
     StatusStore,
     TraderFactory,
 )
+from alpha_panda.runtime.health import Probe
 from alpha_panda.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The adapters, chosen by a composition root. The callables take an account's or a feed's name."""
+    """The adapters, chosen by a composition root. The callables take an account's or a feed's name.
+
+    `probes` by what they ask: a service is ready only while each answers (stores of this process have none).
+    """
 
     clock: Clock
     ids: IdSource
@@ -41,6 +45,7 @@ class Ports:
     statuses: StatusStore
     traders: TraderFactory
     source: Callable[[str], MarketSource]
+    probes: Mapping[str, Probe] = field(default_factory=dict)
 
 
 def _ignore(_: StrategyError) -> None:

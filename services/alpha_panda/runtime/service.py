@@ -12,16 +12,18 @@ import structlog
 from alpha_panda.contracts.stored import ServiceStatus
 from alpha_panda.contracts.topics import TopicSpec
 from alpha_panda.errors import MisuseError, ProcessMustExitError, RecordError, TransientError
-from alpha_panda.ports import Producer, Record
+from alpha_panda.ports import Consumer, Producer, Record
 from alpha_panda.runtime.breaker import Breakers, Circuit
 from alpha_panda.runtime.consume import ConsumeLoop, Consumption, LoopTools
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.counters import Counters, ServiceState
 from alpha_panda.runtime.dead_letter import DeadLetters, Failure, dead_letter_topics
+from alpha_panda.runtime.health import ClockTerms, HealthChecks, Need
 from alpha_panda.runtime.lease import LeaseKeeper
 from alpha_panda.runtime.logging import log_fields
+from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.retry import RetryPolicies
-from alpha_panda.runtime.tasks import Crew, Runner, intake
+from alpha_panda.runtime.tasks import Crew, Runner, current_runner, intake
 
 log = structlog.get_logger()
 
@@ -69,6 +71,7 @@ class ServicePlan:
     lease: LeaseWish | None = None
     details: list[Callable[[], Mapping[str, Detail]]] = field(default_factory=list)
     log_fields: dict[str, str] = field(default_factory=dict)
+    needs: dict[str, Need] = field(default_factory=dict)
 
 
 class StreamService:
@@ -96,6 +99,12 @@ class StreamService:
         self._producer: Producer | None = None
         self._dead_letters: DeadLetters | None = None
         self._keeper = self._make_keeper()
+        self._checks = HealthChecks(
+            clock,
+            ClockTerms(settings.clock_skew_max_ms, settings.probe_seconds),
+            context.ports.probes,
+            plan.needs,
+        )
         self._not_reading = sum(own.tells_reading for own in plan.runners)
 
     def _make_keeper(self) -> LeaseKeeper | None:
@@ -163,6 +172,8 @@ class StreamService:
             self._dead_letters = DeadLetters(self._producer, self.name)
             stack.push_async_callback(self._crew.close)
             self._crew.add_background(Runner("status", self._report, gated=False))
+            if not self._clock.virtual:
+                self._crew.add_background(Runner("health", self._keep_asking, gated=False))
             if await self._step("prepare", self._prepare) and await self._step("start", self._start):
                 clean = await self._crew.serve(await self._runners(stack, self._producer))
                 await self._finish(clean=clean)
@@ -221,6 +232,8 @@ class StreamService:
             dead_letters=self._letters(),
             counters=self.counters,
             salt=self._context.instance,
+            poll_seconds=self._settings.poll_seconds,
+            stall_seconds=self._settings.stall_seconds,
         )
 
     async def _finish(self, *, clean: bool) -> None:
@@ -312,6 +325,19 @@ class StreamService:
             raise MisuseError(f"{self.name} is not running yet")
         return self._dead_letters
 
+    def reader(self, consumer: Consumer) -> RecordReader:
+        """Return how a runner of the service's own reads its consumer: as input, and not stuck without a word."""
+        settings = self._settings
+        return RecordReader(
+            consumer, self._context.ports.bus, self._clock, settings.poll_seconds, settings.stall_seconds
+        )
+
+    def progressed(self) -> None:
+        """Say from a runner that its work goes on: one piece that takes longer than `stall_seconds` is a fault."""
+        runner = current_runner()
+        if runner is not None:
+            runner.progressed()
+
     def record_processed(self, n: int, event_ts: int) -> None:
         """Count `n` records handled, the newest of `event_ts` (UTC ns). Handlers and runners call it: they know the unit."""
         self.counters.record_processed(n, event_ts)
@@ -319,6 +345,28 @@ class StreamService:
     def record_error(self) -> None:
         """Count a failed attempt. `consume` and `every` count by themselves."""
         self.counters.errors += 1
+
+    # ------------------------------------------------------------------------------------------------ health
+
+    async def _keep_asking(self) -> None:
+        await self._checks.ask()
+        async for _ in self._clock.every(self._settings.probe_seconds):
+            await self._checks.ask()
+
+    def not_ready_because(self) -> list[str]:
+        """Return why the service is not ready, a line each; empty: it is."""
+        if self._state is not ServiceState.RUNNING or self.stopping:
+            return [f"{self.name} is {self._shown_state()}"]
+        reasons = [] if self.ready.is_set() else [f"{self.name} does not read yet"]
+        return [*reasons, *self._checks.reasons()]
+
+    def stuck(self) -> list[str]:
+        """Return the tasks that have been at one piece of work for longer than `stall_seconds`; empty: alive."""
+        limit = self._settings.stall_seconds
+        busy = ((runner.name, runner.busy_seconds()) for runner in self._crew.present)
+        return [
+            f"{self.name}: {name!r} busy for {seconds:.0f} s" for name, seconds in busy if seconds > limit
+        ]
 
     # ------------------------------------------------------------------------------------------------ status
 

@@ -9,17 +9,16 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, Self
 
-from annotated_types import Ge, Gt, Interval
-from pydantic import AllowInfNan, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from annotated_types import Ge, Interval
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from alpha_panda.errors import SettingsError
+from alpha_panda.runtime.secret_files import SUFFIX, SecretFiles, is_secret
+from alpha_panda.runtime.setting_types import Count, Seconds, SecondsOrZero
+from alpha_panda.runtime.transport_settings import KafkaSettings, RedisSettings
 
 ENV_PREFIX: Final = "ALPHAPANDA_"
-
-Count = Annotated[int, Ge(1)]
-Seconds = Annotated[float, Gt(0), AllowInfNan(allow_inf_nan=False)]
-SecondsOrZero = Annotated[float, Ge(0), AllowInfNan(allow_inf_nan=False)]
 
 
 def _any_case(value: object) -> object:
@@ -39,18 +38,32 @@ _ORDERED: Final = (
     ("lease_renew_seconds", "lease_ttl_seconds"),
     ("status_interval_seconds", "status_ttl_seconds"),
     ("control_renew_seconds", "control_ttl_seconds"),
+    ("kafka_group_heartbeat_seconds", "kafka_session_timeout_seconds"),
 )
 # ... and here it may be equal.
 _AT_MOST: Final = (
     ("retry_transient_initial_seconds", "retry_max_seconds"),
     ("restart_initial_seconds", "restart_max_seconds"),
+    ("kafka_reconnect_initial_seconds", "kafka_reconnect_max_seconds"),
 )
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings, RedisSettings):
     """All settings. Units are in the names; see the descriptions for meaning and reason."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's; no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments come before files of secrets (`…_FILE`), and those before plain variables."""
+        return init_settings, SecretFiles(settings_cls, ENV_PREFIX), env_settings
 
     topic_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+[.])*$", max_length=80)] = Field(
         default="",
@@ -152,6 +165,11 @@ class Settings(BaseSettings):
         description="When a control key that is not renewed expires, which halts new orders. "
         "Why: trading outlives an operator's restart, but not its death.",
     )
+    command_timeout_seconds: Seconds = Field(
+        default=15,
+        description="Longest wait of an operator's command (`halt`, `resume`, `orders`, `dlq`) for one step of its work. "
+        "Why: longer than one request to Kafka or Redis may take, short for a person who waits.",
+    )
 
     clock_skew_max_ms: Annotated[int, Ge(0)] = Field(
         default=200,
@@ -209,6 +227,32 @@ class Settings(BaseSettings):
         default=10,
         description="Age beyond which a tick rebuilds a strategy's state but sends no signal. "
         "Why: as long as a signal's life; older would expire at once.",
+    )
+
+    health_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - a kubelet asks from outside the pod
+        description="Address that answers health probes. Why: a kubelet asks from outside the pod.",
+    )
+    health_port: Annotated[int, Interval(ge=0, le=65535)] = Field(
+        default=0,
+        description="Port that answers `/livez`, `/readyz` and `/statusz`; 0: none. "
+        "Why: several services of one machine would want the same; pods set it.",
+    )
+    poll_seconds: Seconds = Field(
+        default=1,
+        description="How long a consumer waits for records before it says that it lives and asks again. "
+        "Why: cheap, and small beside the time after which it counts as stuck.",
+    )
+    stall_seconds: Seconds = Field(
+        default=60,
+        description="How long a service may make no progress before its liveness fails, and a consumer may get "
+        "nothing of a topic that has more before it is opened anew. "
+        "Why: longer than any pause of a dependency that is worth no restart; a restart loses nothing.",
+    )
+    probe_seconds: Seconds = Field(
+        default=5,
+        description="How often a service asks its stores for their time, which tells that they answer and how far "
+        "its own clock is off. Why: a pod is taken out within two readiness probes.",
     )
 
     memory_retain_records: Count = Field(
@@ -272,11 +316,16 @@ def allowed_values(field: str) -> str:
     schema: dict[str, Any] = Settings.model_json_schema()["properties"][field]
     if "enum" in schema:
         return " | ".join(schema["enum"])
-    words = {"integer": "integer", "number": "number", "string": "text"}[schema["type"]]
+    words = {"integer": "integer", "number": "number", "string": "text", "boolean": "true | false"}[
+        schema["type"]
+    ]
+    if schema.get("format") == "password":
+        return f"secret text, or a file's name in `{env_name(field)}{SUFFIX}`"
     if "pattern" in schema:
         return f"{words} matching `{schema['pattern']}`, at most {schema['maxLength']} characters"
     signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
-    return f"{words} {', '.join(f'{sign} {schema[key]:g}' for key, sign in signs if key in schema)}"
+    bounds = ", ".join(f"{sign} {schema[key]:g}" for key, sign in signs if key in schema)
+    return f"{words} {bounds}".rstrip()
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any field of Settings, checked by pydantic
@@ -307,11 +356,13 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     those of a service `alphapanda-...` have our prefix and are nobody's mistake.
     """
     known = {env_name(field): field for field in Settings.model_fields}
+    files = {env_name(field) + SUFFIX for field, info in Settings.model_fields.items() if is_secret(info)}
     found = {}
     for name in sorted(environment):
         if (
             name.upper().startswith(ENV_PREFIX)
             and name.upper() not in known
+            and name not in files
             and not _is_link(name, environment)
         ):
             asked = name.upper().removeprefix(ENV_PREFIX).lower()
@@ -332,7 +383,10 @@ def _explain(fault: Any) -> str:  # noqa: ANN401 - pydantic_core.ErrorDetails is
     if not fault["loc"]:
         return str(fault["msg"]).removeprefix("Value error, ")
     field = str(fault["loc"][0])
-    default = Settings.model_fields[field].default
+    info = Settings.model_fields[field]
+    if is_secret(info):  # its value is never shown
+        return f"{env_name(field)}: {fault['msg'].removeprefix('Value error, ')}"
+    default = info.default
     return (
         f"{env_name(field)} is {fault['input']!r}: {fault['msg']}; "
         f"allowed: {allowed_values(field)} (default {default!r})"

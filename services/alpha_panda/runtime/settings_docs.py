@@ -33,7 +33,7 @@ def render_settings() -> str:
 def _setting_row(field: str) -> str:
     info = Settings.model_fields[field]
     what, _, why = (info.description or "").partition(WHY)
-    default = f"`{info.default}`" if info.default != "" else "empty"
+    default = f"`{info.default}`" if str(info.default) else "empty"
     cells = (f"`{env_name(field)}`", allowed_values(field), default, what, _capitalised(why))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

@@ -20,6 +20,7 @@ class Runner:
         self.killed = False
         self._work = work
         self._waiting = False
+        self._busy_since = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -36,6 +37,7 @@ class Runner:
 
     def start(self) -> None:
         """Begin."""
+        self.progressed()
         self._task = asyncio.create_task(self._main(), name=self.name)
 
     async def _main(self) -> None:
@@ -64,6 +66,20 @@ class Runner:
             return await awaitable
         finally:
             self._waiting = False
+            self.progressed()
+
+    def progressed(self) -> None:
+        """Say that work goes on: something was finished, and more is in hand."""
+        self._busy_since = asyncio.get_running_loop().time()
+
+    def busy_seconds(self) -> float:
+        """Return how long it has been at one piece of work; 0 while it waits for input, or has ended.
+
+        Wall time: what hangs is noticed by it, whatever drives the clock of the services.
+        """
+        if self._waiting or self._task is None or self._task.done():
+            return 0.0
+        return asyncio.get_running_loop().time() - self._busy_since
 
 
 _current: ContextVar[Runner | None] = ContextVar("runner", default=None)
@@ -94,6 +110,7 @@ class Crew:
     """All runners of a service. Background ones live until `close`, through all phases."""
 
     def __init__(self, drain_timeout_seconds: float) -> None:
+        self.present: tuple[Runner, ...] = ()
         self.stop_requested = asyncio.Event()
         self._drain_timeout = drain_timeout_seconds
         self._deadline: float | None = None
@@ -128,6 +145,7 @@ class Crew:
 
     async def _phase(self, runners: Sequence[Runner], *, until_stop: bool, stoppable: bool) -> bool:
         stop = asyncio.create_task(self.stop_requested.wait())
+        self.present = tuple(runners)
         for runner in runners:
             runner.start()
         try:

@@ -16,8 +16,8 @@ from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import OffsetOutOfRangeError, RecordError, StrategyError
 from alpha_panda.ports import Consumer, Outgoing, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.records import event_of, ticks_of
-from alpha_panda.runtime.tasks import intake
 
 from .cell import Cause, Cell
 from .watermarks import Watermarks
@@ -140,12 +140,13 @@ class Runner:
             self.service.reading()
             await self._checkpoint(self.cells, consumer)
             await self._produce(self.cells, producer)
+            reader = self.service.reader(consumer)
             while True:
-                await self._step(consumer, producer)
+                await self._step(reader, consumer, producer)
 
-    async def _step(self, consumer: Consumer, producer: Producer) -> None:
+    async def _step(self, reader: RecordReader, consumer: Consumer, producer: Producer) -> None:
         try:
-            records = await intake(consumer.fetch(self._settings.fetch_max_records))
+            records = await reader.fetch(self._settings.fetch_max_records)
         except OffsetOutOfRangeError as error:
             await self._skip_gap(consumer, error)
             return

@@ -1,0 +1,84 @@
+"""Whether a service lives and whether it is ready: what probes ask, and the reasons for a no.
+
+Ready: running, reading, its stores answer, its clock agrees with theirs, and what the service itself needs is there.
+Alive: no task of it has been at one piece of work for longer than the settings allow.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from alpha_panda.contracts.units import MS_NS
+from alpha_panda.errors import AlphaPandaError
+from alpha_panda.ports import Clock
+
+log = structlog.get_logger()
+
+Probe = Callable[[], Awaitable[int | None]]
+"""Asks a dependency for a sign of life: its time in UTC ns, None where it has none."""
+
+Need = Callable[[], Coroutine[None, None, str | None]]
+"""Says in words what a service still lacks; None: nothing."""
+
+NOT_YET: Final = "not asked yet"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTerms:
+    """How far a clock may be off (ms), and how long one probe may take (seconds)."""
+
+    max_skew_ms: int
+    timeout_seconds: float
+
+
+class HealthChecks:
+    """Asks stores and needs in turn, and keeps what each lacked at the last turn."""
+
+    def __init__(
+        self, clock: Clock, terms: ClockTerms, probes: Mapping[str, Probe], needs: Mapping[str, Need]
+    ) -> None:
+        self._clock = clock
+        self._terms = terms
+        self._probes = probes
+        self._needs = needs
+        self._lacking: dict[str, str | None] = dict.fromkeys([*probes, *needs], NOT_YET)
+        self.clock_offset_ms: float | None = None
+
+    def reasons(self) -> list[str]:
+        """Return what is lacking, a line each."""
+        return [f"{name}: {reason}" for name, reason in self._lacking.items() if reason is not None]
+
+    async def ask(self) -> None:
+        """Ask all once; each by itself, so that one that hangs hides nothing of the others."""
+        before = self.reasons()
+        asked = {name: self._sign_of_life(probe) for name, probe in self._probes.items()}
+        asked |= {name: need() for name, need in self._needs.items()}
+        answers = await asyncio.gather(*(self._bounded(asking) for asking in asked.values()))
+        self._lacking.update(zip(asked, answers, strict=True))
+        if self.reasons() != before:
+            log.info("readiness changed", lacking=self.reasons())
+
+    async def _bounded(self, asking: Awaitable[str | None]) -> str | None:
+        try:
+            async with asyncio.timeout(self._terms.timeout_seconds):
+                return await asking
+        except TimeoutError:
+            return f"no answer in {self._terms.timeout_seconds:g} s"
+        except AlphaPandaError as error:
+            return str(error)
+
+    async def _sign_of_life(self, probe: Probe) -> str | None:
+        began = self._clock.now()
+        theirs = await probe()
+        if theirs is None:
+            return None
+        # Its answer is from between question and answer: half the round trip is the uncertainty.
+        ended = self._clock.now()
+        offset = (theirs - (began + ended) // 2) / MS_NS
+        self.clock_offset_ms = offset
+        if abs(offset) - (ended - began) / 2 / MS_NS > self._terms.max_skew_ms:
+            return f"the clock here is {-offset:+.0f} ms off; {self._terms.max_skew_ms} are allowed"
+        return None

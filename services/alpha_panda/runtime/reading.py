@@ -1,0 +1,58 @@
+"""Reads a consumer so that one that gets nothing of what there is does not go unnoticed."""
+
+import structlog
+
+from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.errors import ConsumerStalledError, TransientError
+from alpha_panda.ports import Clock, Consumer, EventBus, Record
+from alpha_panda.runtime.tasks import intake
+
+log = structlog.get_logger()
+
+
+class RecordReader:
+    """A consumer's input. On a wall clock it asks every `poll_seconds`, and knows how long it has got nothing."""
+
+    def __init__(
+        self, consumer: Consumer, bus: EventBus, clock: Clock, poll_seconds: float, stall_seconds: float
+    ) -> None:
+        self._consumer = consumer
+        self._bus = bus
+        self._clock = clock
+        self._poll = poll_seconds
+        self._stall = nanoseconds(stall_seconds)
+        self._quiet_since = clock.monotonic()
+
+    async def fetch(self, max_records: int) -> list[Record]:
+        """Wait for records, as input: a graceful stop interrupts it.
+
+        Raises:
+            ConsumerStalledError: the consumer has got nothing for `stall_seconds` although there is more.
+            OffsetOutOfRangeError, TransientError: as the consumer.
+
+        """
+        if self._clock.virtual:
+            return await intake(self._consumer.fetch(max_records))
+        while True:
+            records = await intake(self._consumer.fetch(max_records, self._poll))
+            if records:
+                self._quiet_since = self._clock.monotonic()
+                return records
+            if self._clock.monotonic() - self._quiet_since >= self._stall:
+                await self._look()
+                self._quiet_since = self._clock.monotonic()
+
+    async def _look(self) -> None:
+        """Compare where the consumer is with what its partitions hold."""
+        for partition in sorted(self._consumer.assignment()):
+            try:
+                _, end = (await self._bus.offsets(partition.topic))[partition]
+            except TransientError as error:
+                log.warning("quiet consumer not checked", partition=str(partition), error=str(error))
+                return
+            position = self._consumer.position(partition)
+            if position < end:
+                raise ConsumerStalledError(
+                    f"nothing of {partition} has come for {self._stall / 1e9:g} s, but it has records up to {end}, and "
+                    f"{position} is the next to read; the service starts anew"
+                )
