@@ -19,6 +19,7 @@ from alpha_panda.errors import AlphaPandaError, StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import load_settings
 
+from . import dlq, halt, orders
 from .durations import parse_duration
 from .loading import load
 
@@ -29,6 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(halt.app)
+app.add_typer(orders.app)
+app.add_typer(dlq.app)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -61,13 +66,27 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         int | None,
         typer.Option(min=0, help="Same ids and simulated prices from run to run; a replay repeats."),
     ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="Run over this Kafka: host:port[,host:port].", metavar="SERVERS"),
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option(help="… and this Redis: redis://host:6379/0.", metavar="URL")
+    ] = None,
 ) -> None:
-    """Run everything that the manifests name, in this one process, on paper."""
+    """Run everything that the manifests name, in this one process, on paper.
+
+    With --kafka and --redis the events and the stores are there instead of in this process: the run can be watched,
+    halted and resolved from outside, and goes on where an earlier one has ended. Prices then come on the wall clock.
+    """
     from .run import RunRequest, run_command  # noqa: PLC0415 - keeps `--help` and `version` quick
 
     seconds = None if duration is None else parse_duration(duration, "--duration")
     request = RunRequest(tuple(paths), seconds, max_ticks, output, events, seed)
-    run_command(request, load_settings())
+    addresses = {"kafka_bootstrap_servers": kafka, "redis_url": redis}
+    run_command(
+        request, load_settings(**{name: value for name, value in addresses.items() if value is not None})
+    )
 
 
 @app.command()
@@ -97,7 +116,7 @@ def service(
         str, typer.Option("--resource", help="What it serves, e.g. BrokerAccount/paper.", show_default=False)
     ],
 ) -> None:
-    """Start one service, as a pod does; in this release on transports of its own process: no other process sees it."""
+    """Start one service, as a pod does: over the Kafka and Redis of the settings, until SIGTERM or SIGINT."""
     from alpha_panda.compose.process import run_service  # noqa: PLC0415 - as above
 
     run_service(name, load(manifests), resource, load_settings())
@@ -105,10 +124,7 @@ def service(
 
 @app.command()
 def control(paths: Paths) -> None:
-    """Write and renew the trading states of the manifests, where no operator does; until stopped.
-
-    In this release it writes to stores of its own process: no other process sees them.
-    """
+    """Write and renew the trading states of the manifests, where no operator does; until stopped."""
     from alpha_panda.compose.process import run_control  # noqa: PLC0415 - as above
 
     run_control(load(paths), load_settings())

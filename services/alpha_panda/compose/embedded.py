@@ -1,7 +1,8 @@
 """A whole platform in one process, from the manifests: what `alpha-panda run` runs."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
@@ -21,10 +22,14 @@ from alpha_panda.runtime.settings import Settings
 from alpha_panda.runtime.supervisor import Supervisor
 from alpha_panda.runtime.venues import rules_of
 
-from .ports import memory_ports
+from .health_server import answering_probes
+from .ports import market_sources, memory_ports
 from .recorder import Recorder
 from .sources import first_ts, source_faults
 from .summary import RunSummary, summarize
+from .tail import Tail, topics_of
+from .traders import ManifestTraders
+from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
 
@@ -134,27 +139,60 @@ class EmbeddedRun:
         *,
         clock: Clock | None = None,
         wire: Wiring | None = None,
+        transports: Ports | None = None,
     ) -> None:
+        """`transports`: the bus and the stores, where they are not of this process; then the time is the wall clock's."""
         self.resources = resources
         self.settings = settings
         self.options = options
         self.failures: list[str] = []
         self._stop = asyncio.Event()
         self.recorder = Recorder(events_file, on_write_error=self._stop.set)
-        self.clock = make_clock(resources, settings) if clock is None else clock
         self._wire = wire
-        self.bus, self.ports = memory_ports(
-            resources,
-            settings,
-            self.clock,
-            seed=options.seed,
-            max_ticks=options.max_ticks,
-            on_source_end=self._source_ended,
-        )
+        self._transports = transports
+        if transports is not None:
+            self.clock = transports.clock
+            self.ports = self._complete(transports)
+        else:
+            self.clock = make_clock(resources, settings) if clock is None else clock
+            self.bus, self.ports = memory_ports(
+                resources,
+                settings,
+                self.clock,
+                seed=options.seed,
+                max_ticks=options.max_ticks,
+                on_source_end=self._source_ended,
+            )
         self.supervisor = Supervisor(self.clock, settings)
         self.members = members(resources)
         self._open_feeds = set(resources.feeds)
         self._add_members()
+
+    def _complete(self, transports: Ports) -> Ports:
+        """Add what no transport has: the traders and sources of these manifests."""
+        sources = market_sources(
+            self.resources,
+            self.settings,
+            self.clock,
+            self.options.seed,
+            self.options.max_ticks,
+            self._source_ended,
+        )
+        return replace(transports, traders=ManifestTraders(self.resources, self.clock), source=sources)
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        """Show the recorder every record from now on."""
+        if self._transports is not None:
+            tail = Tail(self.ports.bus, self.recorder, self.settings)
+            async with tail.following(topics_of(self.resources, self.settings)):
+                yield
+            return
+        unobserve = self.bus.observe(self.recorder)
+        try:
+            yield
+        finally:
+            unobserve()
 
     def _add_members(self) -> None:
         before: list[str] = []
@@ -170,9 +208,14 @@ class EmbeddedRun:
             ports=self._ports_of(member),
             resources=self.resources,
             resource=member.resource,
-            instance=member.name.replace("/", "-"),
+            instance=self._instance(member),
             on_strategy_stopped=self._strategy_stopped,
         )
+
+    def _instance(self, member: Member) -> str:
+        """Return a name that no other process has, where others may share the stores: leases are held under it."""
+        name = member.name.replace("/", "-")
+        return name if self._transports is None else f"{name}-{process_name()}"
 
     def _ports_of(self, member: Member) -> Ports:
         """Return the ports with an id series of the member's own: services don't disturb each other's ids."""
@@ -190,7 +233,14 @@ class EmbeddedRun:
 
         """
         begun = asyncio.get_running_loop().time()
-        unobserve = self.bus.observe(self.recorder)
+        async with self._watched():
+            await self._serve()
+        for error in self.supervisor.down.values():
+            raise error
+        self._close_events()
+        return summarize(self.recorder, asyncio.get_running_loop().time() - begun, self.failures)
+
+    async def _serve(self) -> None:
         control = ControlWriter(
             self.ports.control,
             self.clock,
@@ -209,11 +259,6 @@ class EmbeddedRun:
             await supervising
         finally:
             await _cancel(renewing, supervising)
-            unobserve()
-        for error in self.supervisor.down.values():
-            raise error
-        self._close_events()
-        return summarize(self.recorder, asyncio.get_running_loop().time() - begun, self.failures)
 
     def request_stop(self) -> None:
         """End the run: drain and sum up."""
@@ -273,25 +318,53 @@ async def _cancel(*tasks: "asyncio.Task[None]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+Beside = Callable[[EmbeddedRun], Coroutine[None, None, None]]
+
+
 def run_embedded(
     resources: ResourceSet,
     settings: Settings,
     options: RunOptions,
     *,
     events_file: BinaryIO | None = None,
-    beside: Callable[[EmbeddedRun], Coroutine[None, None, None]] | None = None,
+    beside: Beside | None = None,
 ) -> RunSummary:
-    """Run to the end and return the summary. `beside` runs beside it (the live view, signal handlers)."""
+    """Run to the end and return the summary. `beside` runs beside it (the live view, signal handlers).
+
+    Over the settings' transports, where they name some; then a replay runs on the wall clock too.
+    """
+    if has_transports(settings):
+        return asyncio.run(_run_connected(resources, settings, options, events_file, beside))
     loop_factory = IdleAwareEventLoop if needs_virtual_time(resources) else None
-
-    async def main() -> RunSummary:
-        run = EmbeddedRun(resources, settings, options, events_file)
-        company = asyncio.create_task(beside(run)) if beside is not None else None
-        try:
-            return await run.run()
-        finally:
-            if company is not None:
-                await _cancel(company)
-
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(main())
+        return runner.run(_run(resources, settings, options, events_file, beside))
+
+
+async def _run_connected(
+    resources: ResourceSet,
+    settings: Settings,
+    options: RunOptions,
+    events_file: BinaryIO | None,
+    beside: Beside | None,
+) -> RunSummary:
+    async with connected(settings, RealClock()) as transports:
+        return await _run(resources, settings, options, events_file, beside, transports)
+
+
+async def _run(  # noqa: PLR0913, PLR0917 - a run's parts, handed on
+    resources: ResourceSet,
+    settings: Settings,
+    options: RunOptions,
+    events_file: BinaryIO | None,
+    beside: Beside | None,
+    transports: Ports | None = None,
+) -> RunSummary:
+    run = EmbeddedRun(resources, settings, options, events_file, transports=transports)
+    company = asyncio.create_task(beside(run)) if beside is not None else None
+    try:
+        services = run.supervisor
+        async with answering_probes(lambda: services.services.values(), settings):  # noqa: PLW0108 - they change
+            return await run.run()
+    finally:
+        if company is not None:
+            await _cancel(company)

@@ -56,12 +56,12 @@ def memory_ports(  # noqa: PLR0913 - the options of a run
         lease=MemoryLease(database),
         statuses=MemoryStatusStore(database),
         traders=ManifestTraders(resources, clock),
-        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
+        source=market_sources(resources, settings, clock, seed, max_ticks, on_source_end),
     )
     return bus, ports
 
 
-def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
+def market_sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
     resources: ResourceSet,
     settings: Settings,
     clock: Clock,
@@ -69,6 +69,7 @@ def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
     max_ticks: int | None,
     on_end: Callable[[str], None] | None,
 ) -> Callable[[str], MarketSource]:
+    """Return what makes a feed's source; all of them share the budget of ticks."""
     budget = TickBudget(max_ticks)
     played: dict[str, Played] = {}
 

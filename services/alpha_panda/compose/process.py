@@ -1,23 +1,27 @@
 """One service as a process of its own: what a pod runs, and `python -m alpha_panda.<service>`."""
 
 import asyncio
-import os
 import signal
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.errors import UserInputError
-from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
-from alpha_panda.runtime.settings import Settings
+from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.settings import Settings, env_name
 
-from .ports import memory_ports
+from .health_server import answering_probes
+from .ports import market_sources, memory_ports
+from .traders import ManifestTraders
+from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
 
@@ -29,18 +33,37 @@ def run_service(name: str, resources: ResourceSet, resource: str, settings: Sett
     configure_logging(settings)
 
     async def main() -> None:
-        _, ports = memory_ports(resources, settings, RealClock())
-        log.warning("in-process transports: no other process sees what this one does", service_name=name)
-        instance = f"{socket.gethostname()}-{os.getpid()}"
-        service = definition.build(ServiceContext(settings, ports, resources, served, instance))
-        stopping = asyncio.create_task(_on_signal(service.stop))
-        try:
-            await service.run()
-        finally:
-            stopping.cancel()
-            await asyncio.gather(stopping, return_exceptions=True)
+        async with service_ports(resources, settings) as ports:
+            context = ServiceContext(settings, ports, resources, served, process_name())
+            await _serve(definition.build(context), settings)
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def service_ports(resources: ResourceSet, settings: Settings) -> AsyncIterator[Ports]:
+    """Give the ports of one process: over Kafka and Redis if the settings name them, else of this process alone."""
+    clock = RealClock()
+    if not has_transports(settings):
+        log.warning(
+            "in-process transports: no other process sees what this one does",
+            set=[env_name("kafka_bootstrap_servers"), env_name("redis_url")],
+        )
+        yield memory_ports(resources, settings, clock)[1]
+        return
+    async with connected(settings, clock) as transports:
+        sources = market_sources(resources, settings, clock, None, None, None)
+        yield replace(transports, traders=ManifestTraders(resources, clock), source=sources)
+
+
+async def _serve(service: StreamService, settings: Settings) -> None:
+    stopping = asyncio.create_task(_on_signal(service.stop))
+    try:
+        async with answering_probes(lambda: (service,), settings):
+            await service.run()
+    finally:
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
 
 
 def run_control(resources: ResourceSet, settings: Settings) -> None:
@@ -48,28 +71,31 @@ def run_control(resources: ResourceSet, settings: Settings) -> None:
     configure_logging(settings)
 
     async def main() -> None:
-        _, ports = memory_ports(resources, settings, RealClock())
-        log.warning("in-process transports: no other process sees these keys", service_name="control")
-        writer = ControlWriter(
-            ports.control,
-            ports.clock,
-            resources,
-            settings.control_ttl_seconds,
-            settings.control_renew_seconds,
-        )
-        writing = asyncio.create_task(_write(writer, resources))
-
-        async def stop() -> None:
-            writing.cancel()
-
-        stopping = asyncio.create_task(_on_signal(stop))
-        done, _ = await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await asyncio.gather(writing, stopping, return_exceptions=True)
-        if writing in done and not writing.cancelled():
-            writing.result()
+        async with service_ports(resources, settings) as ports:
+            await _control(ports, resources, settings)
 
     asyncio.run(main())
+
+
+async def _control(ports: Ports, resources: ResourceSet, settings: Settings) -> None:
+    writer = ControlWriter(
+        ports.control,
+        ports.clock,
+        resources,
+        settings.control_ttl_seconds,
+        settings.control_renew_seconds,
+    )
+    writing = asyncio.create_task(_write(writer, resources))
+
+    async def stop() -> None:
+        writing.cancel()
+
+    stopping = asyncio.create_task(_on_signal(stop))
+    done, _ = await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    await asyncio.gather(writing, stopping, return_exceptions=True)
+    if writing in done and not writing.cancelled():
+        writing.result()
 
 
 async def _write(writer: ControlWriter, resources: ResourceSet) -> None:

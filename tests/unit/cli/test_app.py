@@ -145,11 +145,6 @@ def _faults_of_items(value: Any, part: dict[str, Any], schema: dict[str, Any], p
     return found
 
 
-@pytest.mark.parametrize("command", ["service", "control"])
-def test_what_no_other_process_sees_says_so(alpha: Alpha, command: str) -> None:
-    assert "no other process sees" in " ".join(alpha(command, "--help").out.split())
-
-
 class TestValidate:
     def test_it_lists_what_is_fine(self, alpha: Alpha) -> None:
         called = alpha("validate", alpha.write("all.yaml", platform()))

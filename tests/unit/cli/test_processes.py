@@ -82,7 +82,7 @@ def test_every_service_starts_by_its_module_logs_and_ends_with_0_on_sigterm(alph
 def test_control_writes_until_it_is_told_to_stop(alpha: Alpha, number: signal.Signals) -> None:
     path = alpha.write("all.yaml", platform())
     with started("-m", "alpha_panda.cli", "control", path) as process:
-        log_until(process, "in-process transports: no other process sees these keys")
+        log_until(process, "in-process transports: no other process sees what this one does")
         log_until(process, "control keys written")
         assert end(process, number)[:2] == (0, "")
 

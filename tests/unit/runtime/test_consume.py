@@ -635,3 +635,63 @@ async def test_two_consumers_of_one_service_share_the_breaker_of_a_dependency(wo
         await world.clock.advance(10)
         assert service.get_status().details["breaker.redis"] == "closed"
         assert await world.letters() == []
+
+
+class TestSingly:
+    """A handler that takes one record at a time: a stop waits for the one in hand alone."""
+
+    async def test_the_handler_gets_each_record_by_itself(self, world: World) -> None:
+        handler = Handler()
+        await world.produce("a", "b", "c")
+        async with world.running(consuming(world, handler, singly=True)):
+            assert handler.calls == [["a"], ["b"], ["c"]]
+            assert await world.committed() == 3
+
+    async def test_a_stop_finishes_and_commits_the_record_in_hand_and_leaves_the_rest(
+        self, world: World
+    ) -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        seen: list[str] = []
+
+        async def handle(records: Sequence[Record]) -> None:
+            seen.extend(record.value.decode() for record in records)
+            begun.set()
+            await go_on.wait()
+
+        await world.produce("a", "b", "c")
+        service = consuming(world, handle, singly=True)
+        async with world.running(service) as task:
+            await begun.wait()
+            stopping = asyncio.create_task(service.stop())
+            await world.settle()
+            go_on.set()
+            await stopping
+            await task
+        assert seen == ["a"]
+        assert await world.committed() == 1
+
+
+class TestHealth:
+    async def test_it_is_ready_while_it_runs_and_says_why_not_before_and_after(self, world: World) -> None:
+        service = consuming(world, Handler())
+        assert service.not_ready_because() == ["engine is created"]
+        async with world.running(service):
+            assert service.not_ready_because() == []
+            assert service.stuck() == []
+            await service.stop()
+        assert service.not_ready_because() == ["engine is stopped"]
+
+    async def test_a_handler_that_hangs_is_stuck_and_waiting_for_records_is_not(self, world: World) -> None:
+        async def hang(_records: Sequence[Record]) -> None:
+            await asyncio.Event().wait()
+
+        impatient = World(world.clock, stall_seconds=0.01)
+        service = consuming(impatient, hang)
+        async with impatient.running(service):
+            await asyncio.sleep(0.03)
+            assert service.stuck() == []
+            await impatient.produce("a")
+            await impatient.settle()
+            await asyncio.sleep(0.03)
+            (line,) = service.stuck()
+            assert line.startswith(f"engine: 'consume {GROUP}' busy for ")

@@ -231,3 +231,34 @@ async def test_work_that_cancels_itself_ends_the_phase() -> None:
 def test_a_runner_that_was_not_started_has_no_task() -> None:
     with pytest.raises(MisuseError, match="w has not been started"):
         _ = Runner("w", forever, gated=True).task
+
+
+class TestBusySeconds:
+    """How liveness knows a task that hangs from one that waits for input."""
+
+    async def test_waiting_for_input_is_not_being_busy_however_long(self) -> None:
+        crew, work = Crew(5), Work()
+        runner = Runner("w", work.gated, gated=True)
+        serving = asyncio.create_task(crew.serve([runner]))
+        await asyncio.sleep(0.02)
+        assert runner.busy_seconds() == 0
+        assert crew.present == (runner,)
+        crew.request_stop()
+        await serving
+
+    async def test_one_piece_of_work_that_does_not_end_is_counted_from_its_beginning(self) -> None:
+        crew, work = Crew(5), Work()
+        runner = Runner("w", work.gated, gated=True)
+        serving = asyncio.create_task(crew.serve([runner]))
+        await asyncio.sleep(0.02)
+        work.inputs.put_nowait(1)
+        await asyncio.sleep(0.02)
+        assert 0.01 < runner.busy_seconds() < 1
+        runner.progressed()
+        assert runner.busy_seconds() < 0.01
+        work.finish.set()
+        await turns()
+        assert runner.busy_seconds() == 0
+        crew.request_stop()
+        await serving
+        assert runner.busy_seconds() == 0

@@ -1,0 +1,74 @@
+"""Answers health probes over HTTP: `/livez`, `/readyz` and `/statusz`; a no says why, a line each."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from alpha_panda.errors import SettingsError
+from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.settings import Settings, env_name
+
+log = structlog.get_logger()
+
+Services = Callable[[], Iterable[StreamService]]
+
+
+def make_app(services: Services) -> web.Application:
+    """Return the application; `services` are those of the process, as they are at each question.
+
+    It runs on the services' own event loop: where that hangs nothing answers, which is a no too.
+    """
+
+    async def livez(_: web.Request) -> web.Response:
+        return _answer([line for service in services() for line in service.stuck()])
+
+    async def readyz(_: web.Request) -> web.Response:
+        present = list(services())
+        return _answer(
+            [line for service in present for line in service.not_ready_because()] if present else ["starting"]
+        )
+
+    async def statusz(_: web.Request) -> web.Response:
+        body = msgspec.json.encode([service.get_status() for service in services()])
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/statusz", statusz)])
+    return app
+
+
+def _answer(reasons: list[str]) -> web.Response:
+    return web.Response(
+        text="".join(f"{line}\n" for line in reasons or ["ok"]), status=503 if reasons else 200
+    )
+
+
+@asynccontextmanager
+async def answering_probes(services: Services, settings: Settings) -> AsyncIterator[int | None]:
+    """Answer while the context lasts; gives the port, None where the settings want none.
+
+    Raises:
+        SettingsError: the port can't be had.
+
+    """
+    if not settings.health_port:
+        yield None
+        return
+    # A probe a second of each kind needs no log line each.
+    runner = web.AppRunner(make_app(services), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.health_host, settings.health_port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(
+                f"{env_name('health_port')} is {settings.health_port}: {error.strerror or error}; choose a free port"
+            ) from error
+        log.info("answering health probes", host=settings.health_host, port=settings.health_port)
+        yield settings.health_port
+    finally:
+        await runner.cleanup()
