@@ -28,7 +28,7 @@ from .recorder import Recorder
 from .sources import first_ts, source_faults
 from .summary import RunSummary, summarize
 from .tail import Tail, topics_of
-from .traders import ManifestTraders
+from .traders import ManifestTraders, has_live_accounts
 from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
@@ -347,7 +347,7 @@ async def _run_connected(
     events_file: BinaryIO | None,
     beside: Beside | None,
 ) -> RunSummary:
-    async with connected(settings, RealClock()) as transports:
+    async with connected(settings, RealClock(), live=has_live_accounts(resources)) as transports:
         return await _run(resources, settings, options, events_file, beside, transports)
 
 

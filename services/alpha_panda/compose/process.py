@@ -20,7 +20,7 @@ from alpha_panda.runtime.settings import Settings, env_name
 
 from .health_server import answering_probes
 from .ports import market_sources, memory_ports
-from .traders import ManifestTraders
+from .traders import ManifestTraders, has_live_accounts
 from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ async def service_ports(resources: ResourceSet, settings: Settings) -> AsyncIter
         )
         yield memory_ports(resources, settings, clock)[1]
         return
-    async with connected(settings, clock) as transports:
+    async with connected(settings, clock, live=has_live_accounts(resources)) as transports:
         sources = market_sources(resources, settings, clock, None, None, None)
         yield replace(transports, traders=ManifestTraders(resources, clock), source=sources)
 

@@ -6,6 +6,11 @@ from alpha_panda.ports import Clock, Trader
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
 
+def has_live_accounts(resources: ResourceSet) -> bool:
+    """Whether an account of the manifests trades real money."""
+    return any(account.spec.paper is None for account in resources.accounts.values())
+
+
 class ManifestTraders:
     """Makes the trader that an account's manifest asks for (port `TraderFactory`)."""
 

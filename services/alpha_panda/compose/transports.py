@@ -3,12 +3,27 @@
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alpha_panda.errors import SettingsError
-from alpha_panda.ports import Clock
+import structlog
+
+from alpha_panda.adapters.ids import RandomIds
+from alpha_panda.contracts.keys import KeyMap
+from alpha_panda.errors import MisuseError, SettingsError
+from alpha_panda.ports import Clock, MarketSource, Trader
 from alpha_panda.runtime.context import Ports
+from alpha_panda.runtime.secret_files import secret_reader
 from alpha_panda.runtime.settings import Settings, env_name
+
+if TYPE_CHECKING:
+    from alpha_panda.adapters.kafka.bus import KafkaBus
+    from alpha_panda.adapters.kafka.connection import KafkaConnection
+    from alpha_panda.adapters.redis.database import RedisDatabase
+
+log = structlog.get_logger()
 
 
 def has_transports(settings: Settings) -> bool:
@@ -20,9 +35,9 @@ def has_transports(settings: Settings) -> bool:
     """
     kafka, redis = bool(settings.kafka_bootstrap_servers), bool(settings.redis_url.get_secret_value())
     if kafka is not redis:
-        given, lacking = (
-            ("kafka_bootstrap_servers", "redis_url") if kafka else ("redis_url", "kafka_bootstrap_servers")
-        )
+        given, lacking = "kafka_bootstrap_servers", "redis_url"
+        if redis:
+            given, lacking = lacking, given
         raise SettingsError(f"{env_name(given)} is set, but {env_name(lacking)} is not: set both, or none")
     return kafka
 
@@ -33,10 +48,140 @@ def process_name() -> str:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
+async def connected(settings: Settings, clock: Clock, *, live: bool = False) -> AsyncIterator[Ports]:
     """Give the ports over the settings' Kafka and Redis, without traders and sources, and close them at the end.
 
-    Nothing is connected before it is needed: an address that nobody answers at shows in readiness and errors.
+    Nothing else is connected before it is needed: an address that nobody answers at shows in readiness and in errors.
+    Random ids in any case: repeated ones would be known to a store that outlives the process. `live`: real money
+    depends on the journal, so its Redis must be one that keeps what it answers.
+
+    Raises:
+        DependencyUnavailableError: the journal's Redis does not answer.
+        SettingsError: it may lose orders, and `live`.
+
     """
-    raise SettingsError(f"not yet: {settings} {clock}")
-    yield
+    # Here, not above: a run in one process needs neither client, and they take a third of a second to import.
+    from alpha_panda.adapters.redis.checkpoints import RedisCheckpointStore  # noqa: PLC0415
+    from alpha_panda.adapters.redis.control import RedisControlStore  # noqa: PLC0415
+    from alpha_panda.adapters.redis.decisions import RedisDecisionStore  # noqa: PLC0415
+    from alpha_panda.adapters.redis.journal import RedisOrderJournal  # noqa: PLC0415
+    from alpha_panda.adapters.redis.leases import RedisLease  # noqa: PLC0415
+    from alpha_panda.adapters.redis.prices import RedisPriceCache  # noqa: PLC0415
+    from alpha_panda.adapters.redis.statuses import RedisStatusStore  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(_bus(settings))
+        prices = _database(settings, stack, "redis")
+        waiting = _database(settings, stack, "redis")
+        journal = _database(settings, stack, journal_field(settings))
+        await _check_durable(journal, settings, live=live)
+        yield Ports(
+            clock=clock,
+            ids=RandomIds(),
+            bus=bus,
+            prices=RedisPriceCache(prices, waiting=waiting),
+            journal=cache(lambda account: RedisOrderJournal(journal, account)),
+            decisions=cache(
+                lambda account: RedisDecisionStore(journal, account)
+            ),
+            checkpoints=RedisCheckpointStore(journal),
+            control=RedisControlStore(journal),
+            lease=RedisLease(journal),
+            statuses=RedisStatusStore(prices),
+            traders=_NoTraders(),
+            source=_no_source,
+            probes={"kafka": partial(_alive, bus), "prices": prices.time, "journal": journal.time},
+        )
+
+
+def journal_field(settings: Settings) -> str:
+    """Return which fields of the settings name the journal's Redis: its own, or those of the prices."""
+    return "journal_redis" if settings.journal_redis_url.get_secret_value() else "redis"
+
+
+async def _alive(bus: "KafkaBus") -> None:
+    await bus.topics()
+
+
+async def _check_durable(journal: "RedisDatabase", settings: Settings, *, live: bool) -> None:
+    """Refuse, or warn of, a Redis that may forget orders."""
+    from alpha_panda.adapters.redis.durability import durability_problems  # noqa: PLC0415 - as above
+
+    problems = await durability_problems(journal)
+    for problem in problems:
+        log.warning("the journal's Redis may lose orders", problem=problem.problem, remedy=problem.remedy)
+    certain = [str(problem) for problem in problems if not problem.unchecked]
+    if certain and live and settings.journal_require_durable:
+        raise SettingsError(
+            "the journal's Redis may lose orders, and an account here is live: "
+            + "; ".join(certain)
+            + f"; or take the risk with {env_name('journal_require_durable')}=false"
+        )
+
+
+class _NoTraders:
+    """Traders come from manifests, which no transport has."""
+
+    def trader(self, account: str) -> Trader:
+        raise MisuseError(f"no trader for {account}: whoever runs services wires the manifests' traders")
+
+
+def _no_source(feed: str) -> MarketSource:
+    raise MisuseError(f"no source for {feed}: whoever runs services wires the manifests' sources")
+
+
+def _database(settings: Settings, stack: AsyncExitStack, name: str) -> "RedisDatabase":
+    """Return one Redis; `name` is what its fields begin with."""
+    from alpha_panda.adapters.redis.connection import RedisAddress, make_database  # noqa: PLC0415 - as above
+
+    address = RedisAddress(
+        url=getattr(settings, f"{name}_url").get_secret_value(),
+        username=getattr(settings, f"{name}_username"),
+        password=secret_reader(getattr(settings, f"{name}_password"), env_name(f"{name}_password")),
+        ca_file=_file(settings.redis_tls_ca_file),
+        cert_file=_file(settings.redis_tls_cert_file),
+        key_file=_file(settings.redis_tls_key_file),
+        connect_timeout=settings.redis_timeout_seconds,
+        call_timeout=settings.redis_timeout_seconds,
+        user_timeout=settings.redis_timeout_seconds,
+        max_connections=settings.redis_max_connections,
+        client_name=f"alpha-panda-{process_name()}",
+    )
+    database = make_database(address, RandomIds(), KeyMap(settings.topic_prefix))
+    stack.push_async_callback(database.close)
+    return database
+
+
+def kafka_connection(settings: Settings) -> "KafkaConnection":
+    """Return how the settings say that Kafka is reached."""
+    from alpha_panda.adapters.kafka.connection import KafkaConnection  # noqa: PLC0415 - as above
+
+    return KafkaConnection(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_sasl_username or None,
+        password=secret_reader(settings.kafka_sasl_password, env_name("kafka_sasl_password")),
+        ca_file=_file(settings.kafka_tls_ca_file),
+        cert_file=_file(settings.kafka_tls_cert_file),
+        key_file=_file(settings.kafka_tls_key_file),
+        request_timeout=settings.kafka_request_timeout_seconds,
+        session_timeout=settings.kafka_session_timeout_seconds,
+        heartbeat_interval=settings.kafka_group_heartbeat_seconds,
+        max_poll_interval=settings.kafka_max_poll_seconds,
+        reconnect_initial=settings.kafka_reconnect_initial_seconds,
+        reconnect_max=settings.kafka_reconnect_max_seconds,
+        retention_hours=settings.kafka_retention_days * 24,
+    )
+
+
+@asynccontextmanager
+async def _bus(settings: Settings) -> AsyncIterator["KafkaBus"]:
+    from alpha_panda.adapters.kafka.bus import KafkaBus  # noqa: PLC0415 - as above
+
+    async with KafkaBus(kafka_connection(settings)) as bus:
+        yield bus
+
+
+def _file(name: str) -> Path | None:
+    return Path(name) if name else None

@@ -1,6 +1,8 @@
 """`ALPHAPANDA_X_FILE` names a file that holds the value of a secret setting X: how Kubernetes mounts Secrets."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -45,6 +47,19 @@ class SecretFiles(PydanticBaseSettingsSource):
         fields = self.settings_cls.model_fields
         found = ((name, self.get_field_value(info, name)[0]) for name, info in fields.items())
         return {name: value for name, value in found if value is not None}
+
+
+def secret_reader(value: SecretStr, variable: str) -> Callable[[], str] | None:
+    """Return what gives a secret anew at each connection: a file that is rotated needs no restart. None: there is none.
+
+    Raises:
+        SettingsError: when it is called and the file can't be read any more.
+
+    """
+    path = os.environ.get(variable + SUFFIX)
+    if path is not None:
+        return partial(_content, path, variable + SUFFIX)
+    return value.get_secret_value if value.get_secret_value() else None
 
 
 def _content(path: str, variable: str) -> str:

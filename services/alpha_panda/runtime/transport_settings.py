@@ -123,6 +123,11 @@ class RedisSettings(BaseSettings):
         description="Longest wait for Redis' answer, and for a connection to it. "
         "Why: it answers in a millisecond; an engine that waits longer than this for a price is too late.",
     )
+    redis_load_seconds: Seconds = Field(
+        default=30,
+        description="Longest wait where a service loads all that is stored of its account. "
+        "Why: a hundred thousand decisions take a second or two.",
+    )
     redis_max_connections: Count = Field(
         default=32,
         description="Most connections of one process to one Redis. "
