@@ -37,8 +37,24 @@ demo: setup ## Trade on paper for 30 seconds: ticks, signals, orders, positions 
 	$(BIN)/alpha-panda run examples/01-paper-momentum --duration $(DURATION)
 
 .PHONY: test
-test: setup ## Run all tests (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
+test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
+	@tools/install-test-tools
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: models
+models: setup ## Check the models of the order protocol at their full bounds (minutes to an hour; ARGS="--help")
+	@tools/install-test-tools
+	PYTHONPATH=tests $(BIN)/python -m models --full $(ARGS)
+
+.PHONY: soak
+soak: setup ## Run everything over real Kafka and Redis for ten minutes and watch its memory (ARGS="--minutes 3")
+	@tools/install-test-tools
+	$(BIN)/python -m bench.soak $(ARGS)
+
+.PHONY: servers
+servers: setup ## Start a Kafka and a Redis on this machine, for `alpha-panda run --kafka ... --redis ...`; until Ctrl-C
+	@tools/install-test-tools
+	$(BIN)/python -m alpha_panda.testing.servers
 
 .PHONY: lint
 lint: setup ## Check style, format, types and import contracts; change nothing

@@ -44,7 +44,7 @@ class StreamServiceBuilder:
         on_dead_letter: Callable[[Record, Code, str], Awaitable[None]] | None = None,
         commit: bool = True,
         passes_breaker: Callable[[Record], bool] | None = None,
-        singly: bool = False,
+        lanes: int = 0,
     ) -> Self:
         """Give `handler` what `subscription` brings, in batches of at most `max_records`.
 
@@ -54,7 +54,8 @@ class StreamServiceBuilder:
         raises TransientError). Offsets are committed after all that, unless `commit` is False.
         Records of which `passes_breaker` is true are tried whatever the breakers say, and tell them nothing; it must
         not raise. A ProcessMustExitError ends the service, uncommitted. The `.dlq` topics are ensured at start.
-        With `singly` the handler gets one record at a time, and a graceful stop waits for that one alone.
+        With `lanes` the handler gets one record at a time, up to so many beside one another; those of one key keep
+        their order, and a graceful stop waits for the records in hand alone.
         """
         self._plan.consumptions.append(
             Consumption(
@@ -65,7 +66,7 @@ class StreamServiceBuilder:
                 on_dead_letter=on_dead_letter,
                 commit=commit,
                 passes_breaker=passes_breaker,
-                singly=singly,
+                lanes=lanes,
             )
         )
         return self

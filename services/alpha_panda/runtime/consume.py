@@ -7,8 +7,9 @@ A handler that calls a broker must not let the call's failure escape: everything
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import structlog
@@ -28,7 +29,7 @@ from alpha_panda.runtime.counters import Counters
 from alpha_panda.runtime.dead_letter import DeadLetters, Failure
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.retry import RetryPolicies
-from alpha_panda.runtime.tasks import current_runner, intake
+from alpha_panda.runtime.tasks import Runner, current_runner, intake
 
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ class Consumption:
     on_dead_letter: DeadLetterHook | None
     commit: bool
     passes_breaker: Callable[[Record], bool] | None = None
-    singly: bool = False
+    lanes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,21 @@ class LoopTools:
     salt: str
     poll_seconds: float
     stall_seconds: float
+
+
+@dataclass(slots=True)
+class _Lanes:
+    """One batch's records by key, as the workers share them."""
+
+    waiting: deque[deque[Record]]
+    runner: Runner | None
+    done: set[str] = field(default_factory=set)
+    broken: bool = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no further record may be begun."""
+        return self.broken or (self.runner is not None and self.runner.draining)
 
 
 class ConsumeLoop:
@@ -156,9 +172,12 @@ class ConsumeLoop:
     # ------------------------------------------------------------------------------------------------- handle
 
     async def _handle(self, records: Sequence[Record]) -> None:
-        at_once = len(records) > 1 and not self._what.singly and self._circuit.closed
-        if at_once and await self._handled_at_once(records):
-            return
+        if self._what.lanes:
+            await self._handle_in_lanes(records)
+        elif len(records) == 1 or not self._circuit.closed or not await self._handled_at_once(records):
+            await self._handle_in_turn(records)
+
+    async def _handle_in_turn(self, records: Sequence[Record]) -> None:
         runner = current_runner()
         for record in records:
             await self._handle_one(record)
@@ -167,6 +186,52 @@ class ConsumeLoop:
                 runner.progressed()
                 if runner.draining:
                     return  # what is left of the batch comes again, to whoever reads these partitions next
+
+    async def _handle_in_lanes(self, records: Sequence[Record]) -> None:
+        """Handle records of different keys beside one another, those of one key in turn.
+
+        A stop, or an error that ends the service, lets every record in hand come to its end and begins no other.
+        """
+        lanes: dict[str | None, deque[Record]] = {}
+        for record in records:
+            lanes.setdefault(record.key, deque()).append(record)
+        shared = _Lanes(deque(lanes.values()), current_runner())
+        count = min(self._what.lanes, len(lanes)) if self._circuit.closed else 1
+        workers = [asyncio.create_task(self._work_off(shared)) for _ in range(count)]
+        try:
+            await asyncio.wait(workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            ended = await asyncio.gather(*workers, return_exceptions=True)
+            self._mark_in_order(records, shared.done)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _work_off(self, shared: "_Lanes") -> None:
+        while shared.waiting and not shared.stopping:
+            lane = shared.waiting.popleft()
+            while lane and not shared.stopping:
+                record = lane.popleft()
+                try:
+                    await self._handle_one(record)
+                except BaseException:
+                    shared.broken = True
+                    raise
+                shared.done.add(record.id)
+                if shared.runner is not None:
+                    shared.runner.progressed()
+
+    def _mark_in_order(self, records: Sequence[Record], done: set[str]) -> None:
+        """Mark what may be committed: of each partition what is done up to the first that is not."""
+        unfinished: set[TopicPartition] = set()
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            if record.id not in done:
+                unfinished.add(partition)
+            elif partition not in unfinished:
+                self._mark(record)
 
     async def _handled_at_once(self, records: Sequence[Record]) -> bool:
         """Give the handler the whole batch; if that fails, whose fault it is shows record by record."""

@@ -181,6 +181,12 @@ class Settings(KafkaSettings, RedisSettings):
         description="S: how long the permission to send an order lasts. "
         "Why: ample for one request to a broker that is well; an order older than this is not wanted any more.",
     )
+    engine_lanes: Count = Field(
+        default=16,
+        description="How many orders of different keys (strategy and instrument) an engine has under way at once. "
+        "Why: a broker's answer takes a tenth of a second, and the signals behind it would grow old; as many as "
+        "Redis writes to its disk in one go without losing time.",
+    )
     lost_after_seconds: SecondsOrZero = Field(
         default=30,
         description="D: how long after the permission's end a live order may still show up in the broker's book "

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +28,9 @@ def down(dependency: str = "redis") -> DependencyUnavailableError:
     return DependencyUnavailableError(dependency, "no answer")
 
 
-def consuming(world: World, handler: Handler, **options: Any) -> StreamService:
+def consuming(
+    world: World, handler: Callable[[Sequence[Record]], Awaitable[None]], **options: Any
+) -> StreamService:
     return world.builder().consume(SUBSCRIPTION, handler, **options).build()
 
 
@@ -595,7 +597,7 @@ class TestFaultsOfTheBus:
             await consumer.fetch(1)
             await consumer.commit({TopicPartition(TOPIC, 0): 1})
         await world.produce("a", "b", "c")
-        world.bus.delete_records(TopicPartition(TOPIC, 0), before=3)
+        await world.bus.delete_records(TopicPartition(TOPIC, 0), before=3)
         async with world.running(service):
             assert handler.calls == expected
             assert service.get_status().errors == 1
@@ -637,13 +639,13 @@ async def test_two_consumers_of_one_service_share_the_breaker_of_a_dependency(wo
         assert await world.letters() == []
 
 
-class TestSingly:
+class TestLanes:
     """A handler that takes one record at a time: a stop waits for the one in hand alone."""
 
     async def test_the_handler_gets_each_record_by_itself(self, world: World) -> None:
         handler = Handler()
         await world.produce("a", "b", "c")
-        async with world.running(consuming(world, handler, singly=True)):
+        async with world.running(consuming(world, handler, lanes=1)):
             assert handler.calls == [["a"], ["b"], ["c"]]
             assert await world.committed() == 3
 
@@ -659,7 +661,7 @@ class TestSingly:
             await go_on.wait()
 
         await world.produce("a", "b", "c")
-        service = consuming(world, handle, singly=True)
+        service = consuming(world, handle, lanes=1)
         async with world.running(service) as task:
             await begun.wait()
             stopping = asyncio.create_task(service.stop())
@@ -669,6 +671,84 @@ class TestSingly:
             await task
         assert seen == ["a"]
         assert await world.committed() == 1
+
+    async def test_records_of_different_keys_go_beside_one_another_and_of_one_key_in_turn(
+        self, world: World
+    ) -> None:
+        """Keys are the values here; the second `a` must wait for the first, `b` must not."""
+        first_a, seen = asyncio.Event(), list[str]()
+
+        async def handle(records: Sequence[Record]) -> None:
+            (record,) = records
+            seen.append(f"{record.key} begins")
+            if seen.count("a begins") == 1 and record.key == "a":
+                await first_a.wait()
+            seen.append(f"{record.key} ends")
+
+        await world.produce("a", "b", "a")
+        async with world.running(consuming(world, handle, lanes=2)):
+            assert seen == ["a begins", "b begins", "b ends"]
+            assert await world.committed() is None
+            first_a.set()
+            await world.settle()
+            assert seen[3:] == ["a ends", "a begins", "a ends"]
+            assert await world.committed() == 3
+
+    async def test_no_more_go_at_once_than_there_are_lanes(self, world: World) -> None:
+        under_way = most = 0
+
+        async def handle(_records: Sequence[Record]) -> None:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+
+        await world.produce(*"abcdefgh")
+        async with world.running(consuming(world, handle, lanes=3)):
+            await world.settle()
+            assert most == 3
+            assert await world.committed() == 8
+
+    async def test_an_error_that_ends_the_service_lets_the_others_in_hand_finish_and_commits_none_behind_it(
+        self, world: World
+    ) -> None:
+        go_on, seen = asyncio.Event(), list[str]()
+
+        async def handle(records: Sequence[Record]) -> None:
+            key = records[0].key or ""
+            if key == "b":
+                raise FencedError("another one has taken over")
+            await go_on.wait()
+            seen.append(key)
+
+        await world.produce("a", "c", "b", "d")
+        service = consuming(world, handle, lanes=3)
+        async with world.running(service) as task:
+            await world.settle()
+            assert not task.done()
+            go_on.set()
+            await world.settle()
+            with pytest.raises(FencedError):
+                await task
+        assert seen == ["a", "c"]  # and `d` was never begun
+        assert await world.committed() is None
+
+    async def test_a_kill_cuts_off_every_lane(self, world: World) -> None:
+        ended: list[str] = []
+
+        async def handle(records: Sequence[Record]) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(records[0].key or "")
+
+        await world.produce("a", "b")
+        async with world.running(consuming(world, handle, lanes=2)) as task:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert sorted(ended) == ["a", "b"]
+        assert await world.committed() is None
 
 
 class TestHealth:
