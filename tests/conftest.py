@@ -6,6 +6,8 @@ import random
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("totals",)
+
 # Cores may be shared: how long one example takes says nothing, the time-out of a whole test does.
 COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", COMMON, max_examples=50)

@@ -208,8 +208,22 @@ class EventBus(Protocol):
 class PriceCache(Protocol):
     """Latest prices by feed and token. Written by feed-cachers, read by engines, risk and order-trackers."""
 
-    async def write(self, feed: str, feed_epoch: int, quotes: Mapping[int, Quote], heartbeat_ts: int) -> None:
-        """Store quotes and the feed's heartbeat in one step.
+    async def write(
+        self,
+        feed: str,
+        feed_epoch: int,
+        quotes: Mapping[int, Quote],
+        heartbeats: Mapping[int, int],
+        partitions: int,
+    ) -> frozenset[int]:
+        """Store quotes and heartbeats, and return all tokens that anybody watches, in one step.
+
+        Whoever begins to watch a token and then reads it misses no price: either the reading has it, or this call
+        has returned the token, and so its range is published.
+
+        `heartbeats`: the feed's last proof of life (UTC ns) as each partition of its ticks told it. They are kept
+        apart, so that one partition that is stuck doesn't look alive by another. `partitions`: how many the topic
+        of the feed's ticks has; another number than before makes all heartbeats anew.
 
         Raises:
             FencedError: a newer feed epoch has written.
@@ -217,7 +231,13 @@ class PriceCache(Protocol):
         """
 
     async def read(self, feed: str, token: int) -> PriceReading:
-        """Return the token's quote and the feed's heartbeat as of one moment."""
+        """Return the token's quote and the heartbeat of its partition (`contracts.topics.tick_partition`).
+
+        As of one moment.
+        """
+
+    async def readings(self, feed: str, tokens: Sequence[int]) -> dict[int, PriceReading]:
+        """Return what `read` would of each token, as of one moment."""
 
     async def read_many(self, feed: str, tokens: Sequence[int]) -> dict[int, Quote]:
         """Return the quotes that exist."""
@@ -333,8 +353,8 @@ class OrderJournal(Protocol):
     async def resting(self) -> list[JournalEntry]:
         """Return entries PLACED or PARTIALLY_FILLED, oldest first."""
 
-    async def known(self, signal_id: str) -> bool:
-        """Whether the journal has the id."""
+    async def known(self, *signal_ids: str) -> frozenset[str]:
+        """Return those of the ids that the journal has."""
 
     async def epoch(self) -> str | None:
         """Return the valid epoch, None when none was written for the present run of the store."""
@@ -355,8 +375,8 @@ class DecisionStore(Protocol):
     async def claim(self, owner: str) -> RiskClaim:
         """Take over: a fresh epoch, and everything stored, in one step."""
 
-    async def record(self, epoch: str, decision: Decision) -> Decision:
-        """Store the decision once; returns the stored one (an earlier one wins)."""
+    async def record(self, epoch: str, *decisions: Decision) -> list[Decision]:
+        """Store each decision once, all in one step; returns the stored ones (an earlier one wins)."""
 
     async def save(self, epoch: str, snapshot: RiskSnapshot, folds: Mapping[str, OrderFold]) -> None:
         """Replace the snapshot and put the changed folds, in one step."""

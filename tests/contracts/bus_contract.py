@@ -1,5 +1,6 @@
 """What every EventBus adapter promises, as tests: subclass `BusContract`, give it a fixture `bus`."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import ClassVar
@@ -10,8 +11,10 @@ from alpha_panda.adapters.ids import RandomIds
 from alpha_panda.contracts.topics import TopicSpec, key_partition
 from alpha_panda.errors import (
     DependencyUnavailableError,
+    MisuseError,
     OffsetOutOfRangeError,
     RebalancedError,
+    RecordError,
     TopicMismatchError,
 )
 from alpha_panda.ports import (
@@ -30,8 +33,8 @@ PARTITIONS = 4
 class BusContract:
     """Holds for a bus that may keep topics of earlier runs: every test uses a topic and groups of its own.
 
-    An adapter overrides `delete_topic` and `delete_records` by what its broker's administrator would do, and
-    `patience` and `quiet` where its clock is a real one.
+    An adapter overrides `delete_topic` by what its broker's administrator would do, and `patience` and `quiet` where
+    its clock is a real one.
     """
 
     patience: ClassVar[float] = 20.0
@@ -56,9 +59,6 @@ class BusContract:
         return TopicPartition(topic, 0)
 
     async def delete_topic(self, bus: EventBus, topic: str) -> None:
-        raise NotImplementedError
-
-    async def delete_records(self, bus: EventBus, partition: TopicPartition, before: int) -> None:
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------- helpers
@@ -118,8 +118,43 @@ class BusContract:
         assert await bus.offsets(single.topic) == {single: (0, 0)}
         await self.send(bus, single, [b"a", b"b", b"c"])
         assert await bus.offsets(single.topic) == {single: (0, 3)}
-        await self.delete_records(bus, single, 2)
+        await bus.delete_records(single, 2)
         assert await bus.offsets(single.topic) == {single: (2, 3)}
+
+    async def test_topics_are_listed_by_name(self, bus: EventBus, topic: str) -> None:
+        assert topic not in await bus.topics()
+        await bus.ensure_topics([TopicSpec(topic, 1), TopicSpec(f"{topic}.other", 1)])
+        assert {topic, f"{topic}.other"} <= await bus.topics()
+
+    async def test_two_services_may_ensure_the_same_topics_at_once(self, bus: EventBus, topic: str) -> None:
+        specs = [TopicSpec(f"{topic}.{n}", 2) for n in range(3)]
+        await asyncio.gather(*(bus.ensure_topics(specs) for _ in range(3)))
+        assert {spec.name for spec in specs} <= await bus.topics()
+
+    async def test_ensured_topics_can_be_used_at_once(self, bus: EventBus, topic: str) -> None:
+        async with bus.producer("contract") as producer:
+            await bus.ensure_topics([TopicSpec(topic, 8)])
+            landed = await producer.send([Outgoing(topic, b"x", partition=n) for n in range(8)])
+        assert [place.offset for place in landed] == [0] * 8
+
+    @pytest.mark.parametrize("before", [-1, 3, 99], ids=["all", "the end", "beyond the end"])
+    async def test_all_records_can_be_deleted(
+        self, bus: EventBus, single: TopicPartition, before: int
+    ) -> None:
+        await self.send(bus, single, [b"a", b"b", b"c"])
+        await bus.delete_records(single, before)
+        assert await bus.offsets(single.topic) == {single: (3, 3)}
+        await self.send(bus, single, [b"d"])
+        async with bus.consumer(Subscription(single.topic, partitions=(single,))) as consumer:
+            assert [record.value for record in await self.read(consumer, 1)] == [b"d"]
+
+    async def test_questions_about_an_unknown_topic_fail(self, bus: EventBus, topic: str) -> None:
+        with pytest.raises(DependencyUnavailableError, match=topic):
+            await bus.topic_id(topic)
+        with pytest.raises(DependencyUnavailableError, match=topic):
+            await bus.offsets(topic)
+        with pytest.raises(DependencyUnavailableError, match=topic):
+            await bus.delete_records(TopicPartition(topic, 0), -1)
 
     # ------------------------------------------------------------------------------------------ producing
 
@@ -175,6 +210,47 @@ class BusContract:
         assert [record.value for record in records] == sent
         assert [record.offset for record in records] == list(range(50))
 
+    async def test_sends_that_overlap_keep_the_order_of_the_calls(
+        self, bus: EventBus, spread: list[TopicPartition]
+    ) -> None:
+        topic, sent = spread[0].topic, [b"%d" % n for n in range(60)]
+        async with bus.producer("contract") as producer:
+            sends = [
+                producer.send([Outgoing(topic, value, partition=0), Outgoing(topic, value, partition=1)])
+                for value in sent
+            ]
+            landed = await asyncio.gather(*sends)
+        assert [[place.offset for place in places] for places in landed] == [[n, n] for n in range(60)]
+        for tp in spread[:2]:
+            async with bus.consumer(Subscription(topic, partitions=(tp,))) as consumer:
+                assert [record.value for record in await self.read(consumer, 60)] == sent
+
+    async def test_a_partition_that_does_not_exist_is_a_mistake(
+        self, bus: EventBus, spread: list[TopicPartition]
+    ) -> None:
+        topic = spread[0].topic
+        async with bus.producer("contract") as producer:
+            with pytest.raises(MisuseError, match=topic):
+                await producer.send([Outgoing(topic, b"x", partition=0), Outgoing(topic, b"x", partition=4)])
+        with pytest.raises(MisuseError, match=topic):
+            async with bus.consumer(Subscription(topic, partitions=(TopicPartition(topic, 4),))):
+                pass
+        assert set((await bus.offsets(topic)).values()) == {(0, 0)}
+
+    async def test_a_compacted_topic_takes_no_record_without_a_key(self, bus: EventBus, topic: str) -> None:
+        await bus.ensure_topics([TopicSpec(topic, 1, compacted=True)])
+        async with bus.producer("contract") as producer:
+            with pytest.raises(RecordError, match=topic):
+                await producer.send([Outgoing(topic, b"x")])
+            (place,) = await producer.send([Outgoing(topic, b"x", key="k")])
+        assert place.offset == 0
+
+    async def test_a_closed_producer_sends_nothing(self, bus: EventBus, single: TopicPartition) -> None:
+        async with bus.producer("contract") as producer:
+            pass
+        with pytest.raises(MisuseError, match="closed"):
+            await producer.send([Outgoing(single.topic, b"x")])
+
     async def test_sending_to_an_unknown_topic_fails(self, bus: EventBus, topic: str) -> None:
         async with bus.producer("contract") as producer:
             with pytest.raises(DependencyUnavailableError, match=topic):
@@ -189,6 +265,37 @@ class BusContract:
     async def test_fetch_gives_up_after_its_timeout(self, bus: EventBus, single: TopicPartition) -> None:
         async with bus.consumer(Subscription(single.topic, partitions=(single,))) as consumer:
             assert await consumer.fetch(1, timeout=self.quiet / 10) == []
+
+    async def test_fetch_waits_for_a_record_and_returns_with_it(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        async with bus.consumer(Subscription(single.topic, partitions=(single,))) as consumer:
+            waiting = asyncio.create_task(consumer.fetch(10))
+            await self.send(bus, single, [b"a"])
+            assert [record.value for record in await waiting] == [b"a"]
+
+    async def test_a_fetch_that_is_cancelled_loses_nothing(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        async with bus.consumer(Subscription(single.topic, partitions=(single,))) as consumer:
+            for _ in range(5):
+                waiting = asyncio.create_task(consumer.fetch(10))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait([waiting])
+            await self.send(bus, single, [b"a", b"b"])
+            assert [record.value for record in await self.read(consumer, 2)] == [b"a", b"b"]
+
+    async def test_two_tasks_may_not_fetch_from_one_consumer(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        async with bus.consumer(Subscription(single.topic, partitions=(single,))) as consumer:
+            waiting = asyncio.create_task(consumer.fetch(10))
+            await asyncio.sleep(0)
+            with pytest.raises(MisuseError, match="two tasks"):
+                await consumer.fetch(1, timeout=0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
 
     async def test_fetch_returns_no_more_than_asked_for(self, bus: EventBus, single: TopicPartition) -> None:
         await self.send(bus, single, [b"a", b"b", b"c"])
@@ -238,7 +345,7 @@ class BusContract:
         self, bus: EventBus, single: TopicPartition, offset: int
     ) -> None:
         await self.send(bus, single, [b"a", b"b", b"c"])
-        await self.delete_records(bus, single, 1)
+        await bus.delete_records(single, 1)
         async with bus.consumer(Subscription(single.topic, partitions=(single,))) as consumer:
             with pytest.raises(OffsetOutOfRangeError):
                 await self._seek_and_fetch(consumer, single, offset)
@@ -248,6 +355,22 @@ class BusContract:
     async def _seek_and_fetch(self, consumer: Consumer, partition: TopicPartition, offset: int) -> None:
         await consumer.seek(partition, offset)
         await consumer.fetch(1, timeout=self.patience)
+
+    async def test_a_stored_offset_that_is_gone_is_an_error_not_a_jump(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        await self.send(bus, single, [b"a", b"b", b"c"])
+        subscription = Subscription(single.topic, (single.topic,))
+        async with bus.consumer(subscription) as consumer:
+            await self.read(consumer, 1)
+            await consumer.commit({single: 1})
+        await bus.delete_records(single, 2)
+        async with bus.consumer(subscription) as consumer:
+            with pytest.raises(OffsetOutOfRangeError):
+                await self.read(consumer, 1)
+            assert consumer.position(single) == 1
+            await consumer.seek(single, 2)
+            assert [record.value for record in await self.read(consumer, 1)] == [b"c"]
 
     # --------------------------------------------------------------------------------- where reading begins
 
@@ -340,6 +463,78 @@ class BusContract:
                 with pytest.raises(RebalancedError):
                     await old.commit(dict.fromkeys(spread, 1))
                 assert [await old.committed(tp) for tp in spread] == [None] * PARTITIONS
+
+    async def test_a_rebalance_while_a_batch_is_handled_gives_its_records_to_their_new_reader(
+        self, bus: EventBus, spread: list[TopicPartition]
+    ) -> None:
+        subscription = Subscription(spread[0].topic, (spread[0].topic,))
+        for tp in spread:
+            await self.send(bus, tp, [b"%d" % tp.partition])
+        async with bus.consumer(subscription) as old:
+            batch = await self.read(old, PARTITIONS)
+            async with bus.consumer(subscription) as new:
+                again: list[Record] = []
+                while len(again) < PARTITIONS // 2:
+                    again += await new.fetch(PARTITIONS, timeout=self.quiet / 10)
+                    await old.fetch(1, timeout=self.quiet / 10)
+                assert {record.partition for record in again} == {tp.partition for tp in new.assignment()}
+                for record in batch:
+                    tp = TopicPartition(record.topic, record.partition)
+                    if tp in new.assignment():
+                        with pytest.raises(RebalancedError):
+                            await old.commit({tp: record.offset + 1})
+                    else:
+                        await old.commit({tp: record.offset + 1})
+                for tp in spread:
+                    assert await old.committed(tp) == (None if tp in new.assignment() else 1)
+
+    async def test_a_partition_that_stays_goes_on_where_it_was(
+        self, bus: EventBus, spread: list[TopicPartition]
+    ) -> None:
+        subscription = Subscription(spread[0].topic, (spread[0].topic,))
+        for tp in spread:
+            await self.send(bus, tp, [b"a", b"b"])
+        async with bus.consumer(subscription) as old:
+            await self.read(old, 2 * PARTITIONS)
+            async with bus.consumer(subscription) as new:
+                await self.settle([old, new])
+                stayed = sorted(old.assignment())
+                assert [old.position(tp) for tp in stayed] == [2] * len(stayed)
+                for tp in stayed:
+                    await self.send(bus, tp, [b"c"])
+                assert {record.value for record in await self.read(old, len(stayed))} == {b"c"}
+                await old.commit(dict.fromkeys(stayed, 3))
+
+    async def test_what_was_not_read_can_not_be_committed(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        await self.send(bus, single, [b"a", b"b"])
+        async with bus.consumer(Subscription(single.topic, (single.topic,))) as consumer:
+            await self.read(consumer, 1)
+            with pytest.raises(RebalancedError):
+                await consumer.commit({single: 2})
+            assert await consumer.committed(single) is None
+
+    async def test_a_reader_by_itself_commits_for_its_group(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        await self.send(bus, single, [b"a", b"b"])
+        alone = Subscription(single.topic, partitions=(single,))
+        async with bus.consumer(alone) as consumer:
+            await self.read(consumer, 1)
+            await consumer.commit({single: 1})
+            assert await consumer.committed(single) == 1
+        async with bus.consumer(alone) as consumer:
+            assert consumer.position(single) == 1
+            assert [record.value for record in await self.read(consumer, 1)] == [b"b"]
+
+    async def test_a_subscription_names_topics_or_partitions(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        for wrong in (Subscription("g"), Subscription("g", (single.topic,), (single,))):
+            with pytest.raises(MisuseError):
+                async with bus.consumer(wrong):
+                    pass
 
 
 def _disjoint(members: Sequence[Consumer]) -> bool:

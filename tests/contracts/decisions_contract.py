@@ -56,9 +56,25 @@ class DecisionStoreContract:
         again = await stores.decisions.claim("risk-0")
         assert (again.decisions, again.folds) == ({}, {})
 
+    async def test_several_are_stored_in_one_step_and_an_earlier_one_wins(self, stores: Stores) -> None:
+        epoch = (await stores.decisions.claim("risk-0")).epoch
+        earlier = decision(signal("s2"), message="earlier")
+        await stores.decisions.record(epoch, earlier)
+        asked = [decision(signal(name), message="later") for name in ("s1", "s2", "s3")]
+        assert await stores.decisions.record(epoch, *asked) == [asked[0], earlier, asked[2]]
+        kept = [await stores.decisions.get(name) for name in ("s1", "s2", "s3")]
+        assert kept == [asked[0], earlier, asked[2]]
+
+    async def test_of_several_under_a_stale_epoch_none_is_stored(self, stores: Stores) -> None:
+        stale = (await stores.decisions.claim("risk-0")).epoch
+        await stores.decisions.claim("risk-1")
+        with pytest.raises(FencedError):
+            await stores.decisions.record(stale, decision(signal("s1")), decision(signal("s2")))
+        assert [await stores.decisions.get(name) for name in ("s1", "s2")] == [None, None]
+
     async def test_record_stores_and_returns_the_decision(self, stores: Stores) -> None:
         epoch = (await stores.decisions.claim("risk-0")).epoch
-        assert await stores.decisions.record(epoch, decision(signal())) == decision(signal())
+        assert await stores.decisions.record(epoch, decision(signal())) == [decision(signal())]
         assert await stores.decisions.get("s1") == decision(signal())
         assert await stores.decisions.get("s2") is None
 
@@ -66,7 +82,7 @@ class DecisionStoreContract:
         epoch = (await stores.decisions.claim("risk-0")).epoch
         await stores.decisions.record(epoch, decision(signal()))
         other = decision(signal(), verdict=Verdict.REJECTED, code=Code.DAILY_LOSS)
-        assert await stores.decisions.record(epoch, other) == decision(signal())
+        assert await stores.decisions.record(epoch, other) == [decision(signal())]
         assert await stores.decisions.get("s1") == decision(signal())
 
     async def test_stale_epoch_records_nothing(self, stores: Stores) -> None:
@@ -166,4 +182,4 @@ class DecisionStoreContract:
         epoch = (await stores.decisions.claim("risk-0")).epoch
         verdicts = [decision(signal(), message=str(number)) for number in range(10)]
         stored = await asyncio.gather(*(stores.decisions.record(epoch, item) for item in verdicts))
-        assert len({item.message for item in stored}) == 1
+        assert len({item.message for (item,) in stored}) == 1

@@ -105,6 +105,14 @@ class LeaseContract:
         with pytest.raises(FencedError):
             await stores.lease.renew(NAME, "a", epoch, TTL)
 
+    async def test_epoch_ends_with_the_stores_run_though_nothing_is_lost(self, stores: Stores) -> None:
+        """[G_RUN] What a holder concluded from a journal that is gone must not be written into the next one."""
+        epoch = await self._acquired(stores, "a")
+        await stores.harness.restart(Lose.NOTHING)
+        with pytest.raises(FencedError):
+            await stores.lease.renew(NAME, "a", epoch, TTL)
+        assert await self._acquired(stores, "a") > epoch
+
     async def test_of_many_at_once_one_gets_it(self, stores: Stores) -> None:
         epochs = await asyncio.gather(*(stores.lease.acquire(NAME, f"o{i}", TTL) for i in range(20)))
         assert len([epoch for epoch in epochs if epoch is not None]) == 1

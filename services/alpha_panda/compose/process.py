@@ -26,15 +26,29 @@ from .transports import connected, has_transports, process_name
 log = structlog.get_logger()
 
 
-def run_service(name: str, resources: ResourceSet, resource: str, settings: Settings) -> None:
-    """Run one service until SIGTERM or SIGINT; UserInputError for a name or resource that doesn't exist."""
+def _as_they_are(ports: Ports) -> Ports:
+    return ports
+
+
+def run_service(
+    name: str,
+    resources: ResourceSet,
+    resource: str,
+    settings: Settings,
+    *,
+    wire: Callable[[Ports], Ports] = _as_they_are,
+) -> None:
+    """Run one service until SIGTERM or SIGINT; UserInputError for a name or resource that doesn't exist.
+
+    `wire` may replace ports before the service gets them.
+    """
     definition = _definition(name)
     served = _served(definition, resources, resource)
     configure_logging(settings)
 
     async def main() -> None:
         async with service_ports(resources, settings) as ports:
-            context = ServiceContext(settings, ports, resources, served, process_name())
+            context = ServiceContext(settings, wire(ports), resources, served, process_name())
             await _serve(definition.build(context), settings)
 
     asyncio.run(main())

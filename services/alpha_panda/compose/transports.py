@@ -48,12 +48,12 @@ def process_name() -> str:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, clock: Clock, *, live: bool = False) -> AsyncIterator[Ports]:
+async def connected(settings: Settings, clock: Clock, *, live: bool | None = None) -> AsyncIterator[Ports]:
     """Give the ports over the settings' Kafka and Redis, without traders and sources, and close them at the end.
 
-    Nothing else is connected before it is needed: an address that nobody answers at shows in readiness and in errors.
-    Random ids in any case: repeated ones would be known to a store that outlives the process. `live`: real money
-    depends on the journal, so its Redis must be one that keeps what it answers.
+    Nothing is connected before it is needed: an address that nobody answers at shows in readiness and in errors.
+    Random ids in any case: repeated ones would be known to a store that outlives the process. `live`: whether real
+    money depends on the journal, so that its Redis must be one that keeps what it answers; None: not asked.
 
     Raises:
         DependencyUnavailableError: the journal's Redis does not answer.
@@ -74,7 +74,8 @@ async def connected(settings: Settings, clock: Clock, *, live: bool = False) -> 
         prices = _database(settings, stack, "redis")
         waiting = _database(settings, stack, "redis")
         journal = _database(settings, stack, journal_field(settings))
-        await _check_durable(journal, settings, live=live)
+        if live is not None:
+            await _check_durable(journal, settings, live=live)
         yield Ports(
             clock=clock,
             ids=RandomIds(),

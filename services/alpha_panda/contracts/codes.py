@@ -59,6 +59,7 @@ class Code(StrEnum):
     SESSION_ENDED = "SESSION_ENDED"
     CANCELLED_BY_STRATEGY = "CANCELLED_BY_STRATEGY"
     CANCELLED_BY_STATE = "CANCELLED_BY_STATE"
+    CANCEL_UNCONFIRMED = "CANCEL_UNCONFIRMED"
     BREAKER_OPEN = "BREAKER_OPEN"
     UNKNOWN_VERSION = "UNKNOWN_VERSION"
     UNDECODABLE = "UNDECODABLE"
@@ -118,6 +119,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.SESSION_ENDED: "A DAY order ended with its session.",
     Code.CANCELLED_BY_STRATEGY: "The strategy cancelled the order.",
     Code.CANCELLED_BY_STATE: "The trading state (Reducing or Halted) cancelled the order.",
+    Code.CANCEL_UNCONFIRMED: "The broker did not confirm a cancellation: the order may rest on, or be cancelled after all.",
     Code.BREAKER_OPEN: "A dependency failed repeatedly; records are set aside until a probe passes.",
     Code.UNKNOWN_VERSION: "The record's version is newer than this release understands.",
     Code.UNDECODABLE: "The record is not valid JSON or MessagePack of its type.",

@@ -26,10 +26,14 @@ class KeyMap:
 
     def price(self, feed: str, token: int) -> str:
         """Last quote of an instrument."""
-        return f"{self.prefix}{feed}:instrument:price:{token}"
+        return f"{self.price_prefix(feed)}{token}"
+
+    def price_prefix(self, feed: str) -> str:
+        """What the price keys of a feed begin with; the token follows."""
+        return f"{self.prefix}{feed}:instrument:price:"
 
     def heartbeat(self, feed: str) -> str:
-        """Last proof that the feed's source is alive."""
+        """Last proof that the feed's source is alive, by partition of its ticks, and the feed's epoch."""
         return f"{self.prefix}{feed}:heartbeat"
 
     def watched(self, feed: str) -> str:
@@ -39,6 +43,10 @@ class KeyMap:
     def ranges(self, feed: str, token: int) -> str:
         """Stream of price ranges of a watched token."""
         return f"{self.prefix}{feed}:ranges:{token}"
+
+    def ranges_cursor(self, feed: str) -> str:
+        """The last number that a price range of the feed got."""
+        return f"{self.prefix}{feed}:ranges-cursor"
 
     def journal(self, account: str) -> str:
         """Order entries by signal id."""
@@ -51,6 +59,26 @@ class KeyMap:
     def journal_epoch(self, account: str) -> str:
         """`{run id, random}` written by the order-tracker."""
         return f"{self.prefix}{account}:journal:epoch"
+
+    def journal_doubtful(self, account: str) -> str:
+        """Signal ids in doubt; this and `:<order key>`, of each key by itself."""
+        return f"{self.prefix}{account}:journal:doubtful"
+
+    def journal_resting(self, account: str) -> str:
+        """Signal ids of orders that rest."""
+        return f"{self.prefix}{account}:journal:resting"
+
+    def journal_tags(self, account: str) -> str:
+        """Signal id by the broker's tag."""
+        return f"{self.prefix}{account}:journal:tags"
+
+    def journal_rate(self, account: str) -> str:
+        """Times of the last second's orders."""
+        return f"{self.prefix}{account}:journal:rate"
+
+    def journal_sequence(self, account: str) -> str:
+        """Counts the journal's changes; orders its indices."""
+        return f"{self.prefix}{account}:journal:sequence"
 
     def decisions(self, account: str) -> str:
         """Risk's decisions by signal id."""
@@ -87,3 +115,7 @@ class KeyMap:
     def status(self, service: str, resource: str, instance: str) -> str:
         """What one replica of a service reports of itself; expires."""
         return f"{self.prefix}status:{service}:{resource}:{instance}"
+
+    def status_index(self) -> str:
+        """When each status expires."""
+        return f"{self.prefix}status-index"

@@ -58,7 +58,10 @@ class PriceRange(msgspec.Struct, frozen=True, gc=False):
 
 
 class PriceReading(msgspec.Struct, frozen=True):
-    """What the engine reads at once: the quote, if any, and the feed's last proof of life (UTC ns)."""
+    """What the engine reads at once: the quote, if any, and the feed's last proof of life (UTC ns).
+
+    The proof is the one that came with the ticks of the token's own partition.
+    """
 
     quote: Quote | None
     heartbeat_ts: int | None
@@ -68,7 +71,8 @@ class OrderFold(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the events of one order amount to: cumulative quantity, amount and fees, and the greatest rank.
 
     `amount` is the exact money traded, before fees; `average_price` is that by the quantity, perhaps rounded, for
-    display. `statuses` is the set of all statuses told, so that LOST together with a fill is noticed.
+    display. `statuses` is the set of all statuses told, so that LOST together with a fill is noticed. `unplaced`: a
+    FAILED was told of an order that had no broker's id: not the broker's own later refusal.
     """
 
     filled_quantity: Decimal = ZERO
@@ -78,6 +82,7 @@ class OrderFold(msgspec.Struct, frozen=True, omit_defaults=True):
     rank: int = 0
     statuses: tuple[OrderStatus, ...] = ()
     correction_revision: int = -1
+    unplaced: bool = False
 
     @property
     def terminal(self) -> bool:

@@ -8,11 +8,15 @@ DLQ_SUFFIX: Final = ".dlq"
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a service expects of a topic: a count of partitions that never changes, and whether it is compacted."""
+    """What a service expects of a topic: a count of partitions that never changes, and whether it is compacted.
+
+    `short_lived`: its records are worthless after a day or so (ticks); all others are kept for over a week.
+    """
 
     name: str
     partitions: int
     compacted: bool = False
+    short_lived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _SEEN_BY_BROKER: Final = (
     OrderStatus.FILLED,
     OrderStatus.CANCELLED,
 )
+_REFUSED_LATER: Final = {OrderStatus.PLACED, OrderStatus.FAILED}
 _NO_CORRECTION: Final = -1
 
 
@@ -75,6 +76,7 @@ def merge_folds(one: OrderFold, other: OrderFold) -> OrderFold:
         max(one, other, key=_value),
         rank=max(one.rank, other.rank),
         statuses=tuple(sorted(dict.fromkeys((*one.statuses, *other.statuses)))),
+        unplaced=one.unplaced or other.unplaced,
     )
 
 
@@ -84,10 +86,16 @@ def traded_amount(update: OrderUpdate) -> Decimal:
 
 
 def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
-    """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost."""
-    reached = any(status in _SEEN_BY_BROKER for status in fold.statuses)
-    refused = rejected or any(status in _REFUSED for status in fold.statuses)
-    return reached and refused
+    """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost.
+
+    One life has both and no contradiction: a broker that took an order may refuse it later, with nothing filled.
+    Then PLACED and FAILED both name the broker's id, and neither is a correction.
+    """
+    told = set(fold.statuses)
+    if not told.intersection(_SEEN_BY_BROKER) or not (rejected or told.intersection(_REFUSED)):
+        return False
+    uncorrected = fold.correction_revision == _NO_CORRECTION and not fold.unplaced
+    return rejected or not (told == _REFUSED_LATER and uncorrected)
 
 
 def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
@@ -103,6 +111,7 @@ def _merge(fold: OrderFold, update: OrderUpdate) -> OrderFold:
         rank=max(fold.rank, int(update.status.rank)),
         statuses=_seen(fold.statuses, update),
         correction_revision=correction,
+        unplaced=fold.unplaced or (update.status is OrderStatus.FAILED and not update.broker_order_id),
     )
 
 

@@ -34,6 +34,7 @@ from .router import ExecutionRouter, is_cancel, validated
 log = structlog.get_logger()
 
 SOURCE = "engine"
+UNCONFIRMED = "the broker did not confirm the cancellation; the order may rest on"
 UNANSWERED = "the permission to send was asked for and no answer came"
 
 
@@ -180,6 +181,11 @@ class Engine:
             await self._send(self._cannot_cancel(event, request, entry, code, message))
             return
         outcome = await self._router.cancel(self._account, entry)
+        if outcome.state.resting:
+            await self._send(self._cannot_cancel(event, request, entry, Code.CANCEL_UNCONFIRMED, UNCONFIRMED))
+            return  # what became of it is the broker's to tell, by its book
+        if outcome.state is EntryState.CANCELLED and outcome.code is None:
+            outcome = replace(outcome, code=Code.CANCELLED_BY_STRATEGY)
         changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
         if changed is None:  # it moved on meanwhile, to its end at the last
             await self._cancel(event, request)
@@ -231,7 +237,7 @@ def build(context: ServiceContext) -> StreamService:
             when_open=BreakerAction.DEAD_LETTER,
             on_dead_letter=engine.dead_letter,
             passes_breaker=is_cancel,
-            singly=True,
+            lanes=settings.engine_lanes,
         )
         .needs("reconciled", engine.lacks_epoch)
         .details(engine.details)

@@ -1,19 +1,23 @@
 """The feed-cacher service: N a MarketFeed, one consumer group. Ticks → price cache, coalesced by token."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 
 from alpha_panda.contracts.events import Tick, TickBatch
 from alpha_panda.contracts.stored import PriceRange, Quote
 from alpha_panda.contracts.topics import TopicSpec, market_ticks
-from alpha_panda.errors import FencedError
+from alpha_panda.errors import DependencyUnavailableError, FencedError, UnknownOutcomeError
 from alpha_panda.ports import Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.records import ticks_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+
+CACHE: Final = "price cache"
+"""Name of the dependency in errors."""
 
 log = structlog.get_logger()
 
@@ -23,36 +27,57 @@ class FeedCacher:
 
     def __init__(self, context: ServiceContext) -> None:
         self._feed = context.resource
+        self._partitions = context.resources.feeds[context.resource].spec.partitions
         self._prices = context.ports.prices
         self.service: StreamService
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Write the newest quote of each token, the feed's heartbeat, and the ranges of watched tokens.
+        """Write the newest quote of each token, each partition's heartbeat, and the ranges of watched tokens.
 
         Writing the same records again changes nothing: the cache drops what is not newer.
         """
-        batches = [ticks_of(record) for record in records]
-        watched = await self._prices.watched(self._feed)
-        for epoch in dict.fromkeys(batch.feed_epoch for batch in batches):
-            await self._write(epoch, [batch for batch in batches if batch.feed_epoch == epoch], watched)
+        arrived = [(record.partition, ticks_of(record)) for record in records]
+        for epoch in dict.fromkeys(batch.feed_epoch for _, batch in arrived):
+            await self._write(epoch, [item for item in arrived if item[1].feed_epoch == epoch])
 
-    async def _write(self, epoch: int, batches: Sequence[TickBatch], watched: frozenset[int]) -> None:
-        last = _newest(batches)
-        mode, heartbeat = batches[-1].mode, max(batch.ts for batch in batches)
+    async def _write(self, epoch: int, arrived: Sequence[tuple[int, TickBatch]]) -> None:
+        batches = [batch for _, batch in arrived]
+        last, mode, heartbeats = _newest(batches), batches[-1].mode, _heartbeats(arrived)
         quotes = {
             token: Quote(tick.last_price, tick.ts, self._feed, mode, epoch, tick.seq, tick.bid, tick.ask)
             for token, tick in last.items()
         }
         try:
-            await self._prices.write(self._feed, epoch, quotes, heartbeat)
+            watched = await self._prices.write(self._feed, epoch, quotes, heartbeats, self._partitions)
         except FencedError:
             log.warning(
                 "ticks_of_an_older_feed_epoch_dropped", feed=self._feed, feed_epoch=epoch, ticks=len(last)
             )
             return
+        except UnknownOutcomeError as error:
+            raise _again(error) from error
         if watched and not watched.isdisjoint(last):
-            await self._prices.publish_ranges(self._feed, _ranges(batches, watched))
-        self.service.record_processed(sum(len(batch.ticks) for batch in batches), heartbeat)
+            await self._publish(_ranges(batches, watched))
+        self.service.record_processed(sum(len(batch.ticks) for batch in batches), max(heartbeats.values()))
+
+    async def _publish(self, ranges: Sequence[PriceRange]) -> None:
+        try:
+            await self._prices.publish_ranges(self._feed, ranges)
+        except UnknownOutcomeError as error:
+            raise _again(error) from error
+
+
+def _again(error: UnknownOutcomeError) -> DependencyUnavailableError:
+    """Return what a lost reply is here: to write the same prices again does no harm, so nobody need exit over it."""
+    return DependencyUnavailableError(CACHE, f"{error}; it is written again")
+
+
+def _heartbeats(arrived: Sequence[tuple[int, TickBatch]]) -> dict[int, int]:
+    """Return the newest time of each partition: a record proves the feed alive to the readers of its own alone."""
+    newest: dict[int, int] = {}
+    for partition, batch in arrived:
+        newest[partition] = max(batch.ts, newest.get(partition, batch.ts))
+    return newest
 
 
 def _newest(batches: Sequence[TickBatch]) -> dict[int, Tick]:

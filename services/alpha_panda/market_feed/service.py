@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from alpha_panda.contracts.codec import encode_ticks
 from alpha_panda.contracts.events import Tick, TickBatch
-from alpha_panda.contracts.topics import TopicSpec, market_ticks
+from alpha_panda.contracts.topics import TopicSpec, market_ticks, tick_partition
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError
 from alpha_panda.ports import Outgoing, Producer, SourceBatch
 from alpha_panda.runtime.builder import StreamServiceBuilder
@@ -28,6 +29,9 @@ class MarketFeedService:
         self.topic = TopicSpec(
             market_ticks(context.resource, context.settings.topic_prefix), feed.spec.partitions
         )
+        self._lanes_in_use = {tick_partition(item.token, feed.spec.partitions) for item in self._instruments}
+        self._beat_ns = nanoseconds(context.settings.heartbeat_seconds)
+        self._lane_told_at: dict[int, int] = {}
         self._epoch = 0
         self._proven_at: int | None = None
         self._told_at: int | None = None
@@ -56,7 +60,7 @@ class MarketFeedService:
     async def heartbeat(self) -> None:
         """Tell every partition that the source lives, if it was proven since the last time.
 
-        On a virtual clock each row proves it, so that nothing else is needed.
+        On a virtual clock each row proves it: see `_is_due`.
         """
         proven = self._proven_at
         if self._clock.virtual or proven is None or (self._told_at is not None and proven < self._told_at):
@@ -78,7 +82,18 @@ class MarketFeedService:
     def _records(self, batch: SourceBatch) -> list[Outgoing]:
         ts = batch.ts[-1]
         lanes = self._sequencer.lanes(batch)
-        return [self._record(partition, lane, ts) for partition, lane in enumerate(lanes) if lane]
+        due = [
+            (partition, lane) for partition, lane in enumerate(lanes) if lane or self._is_due(partition, ts)
+        ]
+        self._lane_told_at.update((partition, ts) for partition, _ in due)
+        return [self._record(partition, lane, ts) for partition, lane in due]
+
+    def _is_due(self, partition: int, ts: int) -> bool:
+        """Whether rows elsewhere must prove the feed alive to a partition too: on a virtual clock nothing else does."""
+        if not self._clock.virtual or partition not in self._lanes_in_use:
+            return False
+        told = self._lane_told_at.get(partition)
+        return told is None or ts - told >= self._beat_ns
 
     def _record(self, partition: int, ticks: list[Tick], ts: int) -> Outgoing:
         batch = TickBatch(self._name, self._source.mode, self._epoch, ts, ticks)

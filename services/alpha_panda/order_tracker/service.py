@@ -51,8 +51,13 @@ class OrderTracker:
             live=self._live,
         )
         self._announcer = Announcer(context.resource, self.topics, self._journal)
+        rules = rules_of(feed)  # without the account's cut-off: what rests goes on to the session's end
         self._resolver = Resolver(
-            context.resource, self._journal, terms.lost_after, settings.book_reads_for_lost
+            context.resource,
+            self._journal,
+            terms.lost_after,
+            settings.book_reads_for_lost,
+            rules.trading_day if self._live else None,
         )
         self._strays = Strays(self.topics, self._journal, ports.clock, feed.instruments)
         self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile)
@@ -61,7 +66,7 @@ class OrderTracker:
             f"{settings.topic_prefix}{context.resource}",
             feed.instruments,
             paper_terms(account),
-            rules_of(feed),  # without the account's cut-off: what rests goes on to the session's end
+            rules,
             ports.clock,
             self._journal,
             ports.prices,

@@ -1,6 +1,6 @@
 """The desk: gathers the facts on a signal, lets the gate rule, stores the decision, tells it, keeps the book."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import structlog
@@ -23,8 +23,8 @@ from alpha_panda.contracts.stored import Decision, RiskClaim, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.domain.ids import event_id
-from alpha_panda.domain.risk.losses import loss_latches
-from alpha_panda.errors import PayloadMismatchError
+from alpha_panda.domain.risk.losses import LatchRequest, loss_latches
+from alpha_panda.errors import FencedError, PayloadMismatchError
 from alpha_panda.ports import DecisionStore, Outgoing, Producer, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.tasks import intake
@@ -63,6 +63,8 @@ class Desk:
         self._unmarked = False
         self._unpublished = False
         self._decided = {Verdict.VALIDATED: 0, Verdict.REJECTED: 0}
+        self._untold: list[tuple[Decision, bool]] = []
+        self._most_untold = context.settings.decision_batch_max
 
     def take_over(self, claim: RiskClaim) -> None:
         """Begin where the last owner ended."""
@@ -102,8 +104,16 @@ class Desk:
 
     # ---------------------------------------------------------------------------------------- decisions
 
+    async def look_up(self, signals: Sequence[Signal | CancelRequest]) -> None:
+        """Ask the stores, once for all, what decisions on these signals will need."""
+        new = [signal for signal in signals if signal.signal_id not in self._ledger.decisions]
+        if new:
+            await self._facts.look_up(new, await self._valid_epoch())
+
     async def on_signal(self, event: Envelope, signal: Signal | CancelRequest, producer: Producer) -> None:
         """Decide on a signal once; one that is known has its stored decision re-emitted.
+
+        It was looked up before. The decision counts from now on; it is stored and told by `flush`.
 
         Raises:
             PayloadMismatchError: the id is known with another content.
@@ -114,24 +124,39 @@ class Desk:
         if known is not None:
             if known.payload_hash != digest:
                 raise PayloadMismatchError(f"signal {signal.signal_id} came back with another content")
-            await self._tell(known, producer)
+            self._untold.append((known, False))
             return
-        journal_epoch = await self._valid_epoch()
         await self.settle_up(producer)
-        if await self._journal.known(signal.signal_id):
+        if self._facts.known_to_the_journal(signal.signal_id):
             # Its decision was lost with the store; the journal's word, rebuilt from Kafka, stands.
             log.warning(
                 "signal_known_to_the_journal_dropped", account=self._account, signal_id=signal.signal_id
             )
             return
-        decision, latches = await self._facts.rule(event, signal, digest, self._epoch, journal_epoch)
+        decision, latches = await self._facts.rule(event, signal, digest, self._epoch)
         # Latched before it is stored: a decision that is known is not looked at again.
-        await self._latches.set_all(latches, self._today(), producer)
-        stored = await self._store.record(self._epoch, decision)
-        self._ledger.add(stored)
-        self._facts.note(stored)
-        self._decided[stored.verdict] += 1
-        await self._tell(stored, producer)
+        await self._latch(latches, self._today(), producer)
+        self._ledger.add(decision)
+        self._facts.note(decision)
+        self._untold.append((decision, True))
+        if len(self._untold) >= self._most_untold:
+            await self.flush(producer)
+
+    async def flush(self, producer: Producer) -> None:
+        """Store what was decided, all in one step, and only then tell it.
+
+        Raises:
+            FencedError: the store holds another decision on one of them: what is in memory is not what is true.
+
+        """
+        untold, self._untold = self._untold, []
+        fresh = [decision for decision, is_fresh in untold if is_fresh]
+        if fresh and await self._store.record(self._epoch, *fresh) != fresh:
+            raise FencedError(f"risk of {self._account}: a signal was decided by somebody else; start anew")
+        for decision in fresh:
+            self._decided[decision.verdict] += 1
+        if untold:
+            await producer.send([self._told(decision) for decision, _ in untold])
 
     async def _valid_epoch(self) -> str:
         """Wait until the journal vouches for what was sent: without that nothing is decided.
@@ -148,11 +173,12 @@ class Desk:
 
     async def re_emit_closing(self, producer: Producer) -> None:
         """Tell our own closing decisions again that have not ended: no strategy would."""
-        for decision in tuple(self._ledger.closing_decisions()):
-            await self._tell(decision, producer)
+        closing = [self._told(decision) for decision in self._ledger.closing_decisions()]
+        if closing:
+            await producer.send(closing)
 
-    async def _tell(self, decision: Decision, producer: Producer) -> None:
-        """Produce the decision's event: the same decision always gives the same bytes."""
+    def _told(self, decision: Decision) -> Outgoing:
+        """Return the decision's event: the same decision always gives the same bytes."""
         signal = decision.signal
         if decision.verdict is Verdict.VALIDATED:
             topic, event_type = self._topics.signals_validated, EventType.VALIDATED_SIGNAL
@@ -170,7 +196,13 @@ class Desk:
             causation_id=decision.causation_id,
             data=_validated(decision) if decision.verdict is Verdict.VALIDATED else _rejected(decision),
         )
-        await producer.send([Outgoing(topic, encode_event(event), key=signal.key)])
+        return Outgoing(topic, encode_event(event), key=signal.key)
+
+    async def _latch(self, requests: Sequence[LatchRequest], day: str, producer: Producer) -> None:
+        """Set latches; decisions after them see them."""
+        if requests:
+            await self._latches.set_all(requests, day, producer)
+            self._facts.forget_controls()
 
     # -------------------------------------------------------------------------------------------- fills
 
@@ -196,6 +228,7 @@ class Desk:
 
     async def _halt(self, latch_id: str, reason: str, producer: Producer) -> None:
         await self._latches.set(latch_id, account_scope(self._account), reason, producer)
+        self._facts.forget_controls()
 
     async def settle_up(self, producer: Producer) -> None:
         """Mark the book if it changed and latch what lost too much: before a decision, and before a save."""
@@ -220,7 +253,7 @@ class Desk:
             limits = self._facts.limits_of(name)
             if limits is not None:
                 found += loss_latches(strategy_scope(name), self._ledger.pnl(name, day), limits)
-        await self._latches.set_all(found, day, producer)
+        await self._latch(found, day, producer)
         self._unmarked = False
 
     async def publish_changes(self, producer: Producer) -> None:

@@ -1,15 +1,18 @@
 """Finds the facts on a signal: from the stores, the manifests, the calendar and the ledger. Then the gate rules."""
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 import structlog
 
 from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
-from alpha_panda.contracts.stored import Decision, PriceReading, Quote
+from alpha_panda.contracts.stored import ControlReading, Decision, PriceReading, Quote
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.domain.book import Position, StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
@@ -29,6 +32,23 @@ log = structlog.get_logger()
 
 NO_LIMITS = StrategyLimits()
 NO_BOOK = StrategyBook()
+NO_PRICE = PriceReading(quote=None, heartbeat_ts=None)
+
+
+@dataclass(slots=True)
+class LookedUp:
+    """What the stores said at one look, for all signals of a batch. `controls` None: to be read again."""
+
+    journal_epoch: str
+    known: frozenset[str]
+    prices: Mapping[int, PriceReading]
+    doubtful: Mapping[str, frozenset[str]]
+    scopes: tuple[str, ...]
+    controls: Mapping[str, ControlReading] | None = None
+    marked: bool = False
+
+
+NOTHING: Final = LookedUp("", frozenset(), {}, {}, ())
 
 
 class FactFinder:
@@ -54,6 +74,39 @@ class FactFinder:
         self._venue = venue_rules(account)
         self._price_rules = price_rules(feed, account, context.settings)
         self.account_limits = account_limits(account)
+        self._looked_up = NOTHING
+
+    async def look_up(self, signals: Sequence[Signal | CancelRequest], journal_epoch: str) -> None:
+        """Ask the stores once for all that decisions on these signals need.
+
+        A batch is decided in milliseconds, and the engine looks at price, state and doubt again before it sends.
+        """
+        orders = [signal for signal in signals if isinstance(signal, Signal)]
+        known, doubtful, prices = await asyncio.gather(
+            self._journal.known(*(signal.signal_id for signal in signals)),
+            self._journal.in_doubt(),
+            self._prices(tuple(dict.fromkeys(order.instrument_token for order in orders))),
+        )
+        keys: dict[str, set[str]] = {}
+        for entry in doubtful:
+            keys.setdefault(entry.signal.key, set()).add(entry.signal_id)
+        strategies = dict.fromkeys(order.strategy_id for order in orders)
+        scopes = dict.fromkeys(scope for name in strategies for scope in scopes_of(self._name, name))
+        self._looked_up = LookedUp(
+            journal_epoch,
+            known,
+            prices,
+            {key: frozenset(ids) for key, ids in keys.items()},
+            tuple(scopes),
+        )
+
+    def known_to_the_journal(self, signal_id: str) -> bool:
+        """Whether the journal had the id when it was looked up."""
+        return signal_id in self._looked_up.known
+
+    def forget_controls(self) -> None:
+        """Read the trading states again before the next decision: one was changed."""
+        self._looked_up.controls = None
 
     def limits_of(self, strategy: str) -> StrategyLimits | None:
         """Return the limits of a strategy that the manifests name."""
@@ -88,9 +141,8 @@ class FactFinder:
         signal: Signal | CancelRequest,
         digest: str,
         risk_epoch: str,
-        journal_epoch: str,
     ) -> tuple[Decision, list[LatchRequest]]:
-        """Return the decision on a signal, not yet stored, and the latches it calls for."""
+        """Return the decision on a signal that was looked up, not yet stored, and the latches it calls for."""
         if isinstance(signal, CancelRequest):
             ruling = decide(CancelFacts(request=signal, order=self._ledger.order(signal.order_signal_id)))
         else:
@@ -101,7 +153,7 @@ class FactFinder:
             signal_class=ruling.signal_class,
             payload_hash=digest,
             risk_epoch=risk_epoch,
-            journal_epoch=journal_epoch,
+            journal_epoch=self._looked_up.journal_epoch,
             decided_at=self._clock.now(),
             correlation_id=event.correlation_id,
             causation_id=event.id,
@@ -121,8 +173,12 @@ class FactFinder:
         book = self._ledger.book.strategies.get(name, NO_BOOK)
         books = tuple(item.positions for item in self._ledger.book.strategies.values())
         valued = _limits_exposure(limits) or _limits_exposure(self.account_limits)
-        if valued or any(map(_holds_short, (self._ledger.book.positions, *books))):
+        looked_up = self._looked_up
+        short = any(map(_holds_short, (self._ledger.book.positions, *books)))
+        if (valued or short) and not looked_up.marked:
             await self.mark()
+            looked_up.marked = True
+        controls = await self._controls(looked_up)
         return RiskFacts(
             signal=signal,
             signal_ts=event.ts,
@@ -132,7 +188,7 @@ class FactFinder:
             allowed_symbols=() if strategy is None else strategy.spec.instruments,
             strategy_accepted=strategy is not None and self._account.accepts(name),
             venue=self._venue,
-            price=await self._price(signal.instrument_token),
+            price=looked_up.prices.get(signal.instrument_token, NO_PRICE),
             price_rules=self._price_rules,
             session=self._rules.status(now),
             strategy=ScopeFacts(
@@ -153,27 +209,31 @@ class FactFinder:
             marks=self._ledger.marks,
             open_orders=tuple(self._ledger.open_orders()),
             repeats=0 if runaway is None else self._pace.repeats(signal, now, nanoseconds(runaway.seconds)),
-            controls=await self._ports.control.read(scopes_of(self._name, name)),
+            controls=tuple(controls[scope] for scope in scopes_of(self._name, name)),
             account_reconciled=True,  # a paper account's book is its own broker's
             token_valid=True,  # paper needs none
-            key_in_doubt=await self._key_in_doubt(signal),
+            key_in_doubt=bool(looked_up.doubtful.get(signal.key, frozenset()) - {signal.signal_id}),
             books=books,
         )
 
     def _instrument(self, token: int) -> Instrument | None:
         return self._master.by_token.get(token)
 
-    async def _price(self, token: int) -> PriceReading:
-        """Return the price; a cache that does not answer is as good as no price: fail closed."""
+    async def _prices(self, tokens: Sequence[int]) -> Mapping[int, PriceReading]:
+        """Return the prices; a cache that does not answer is as good as no price: fail closed."""
+        if not tokens:
+            return {}
         try:
-            return await self._ports.prices.read(self._feed, token)
+            return await self._ports.prices.readings(self._feed, tokens)
         except DependencyUnavailableError as error:
-            log.warning("price_unreadable", account=self._name, token=token, error=str(error))
-            return PriceReading(quote=None, heartbeat_ts=None)
+            log.warning("prices_unreadable", account=self._name, tokens=len(tokens), error=str(error))
+            return {}
 
-    async def _key_in_doubt(self, signal: Signal) -> bool:
-        doubtful = await self._journal.in_doubt(signal.key)
-        return any(entry.signal_id != signal.signal_id for entry in doubtful)
+    async def _controls(self, looked_up: LookedUp) -> Mapping[str, ControlReading]:
+        if looked_up.controls is None:
+            readings = await self._ports.control.read(looked_up.scopes)
+            looked_up.controls = {reading.scope: reading for reading in readings}
+        return looked_up.controls
 
 
 def _limits_exposure(limits: Limits) -> bool:

@@ -4,6 +4,8 @@ A latch counts as set when both have it. Who dies between the two finds its caus
 that the cause is derived from was saved yet) and then tells the topic what the store holds.
 """
 
+from collections.abc import Sequence
+
 import structlog
 
 from alpha_panda.contracts.codec import encode_event
@@ -30,7 +32,7 @@ class Latches:
         self._clock = context.ports.clock
         self._told: dict[tuple[str, str], Latch] = {}
 
-    async def set_all(self, requests: list[LatchRequest], day: str, producer: Producer) -> None:
+    async def set_all(self, requests: Sequence[LatchRequest], day: str, producer: Producer) -> None:
         """Set what losses and loops ask for: one latch a scope, code and trading day."""
         for request in requests:
             latch_id = f"{request.code.value.lower().replace('_', '-')}-{day}"

@@ -1,13 +1,14 @@
 """The risk service: one a BrokerAccount. Raw signals in, one stored decision each, then the event that tells it.
 
 One task handles all input in order, so that no order event is ever folded between computing and recording a
-decision. The order of effects (DESIGN section 4, "Risk decides once"): record the decision → produce it → pass
+decision. The decisions between two order events are stored in one step and then produced together. The order of effects (DESIGN section 4, "Risk decides once"): record the decision → produce it → pass
 its raw offset in the snapshot. Input is read from the snapshot's offsets, never from the group's. What was lost
 between them and what the topics still keep is a gap, and a gap in `orders.*` halts the account.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -93,14 +94,25 @@ class RiskService:
     async def _handle(self, records: Sequence[Record], producer: Producer, consumer: Consumer) -> None:
         """Handle records to their end. Whatever interrupts that leaves memory that must not be saved."""
         self._torn = True
+        await self._desk.look_up([*self._signals(records)])
         for record in records:
             await self._take(record, producer)
             self.service.progressed()
+        await self._desk.flush(producer)
         await self._desk.settle_up(producer)
         await self._save()
         self._torn = False
         await self._desk.publish_changes(producer)
         await consumer.commit(dict(self._next))
+
+    def _signals(self, records: Sequence[Record]) -> Iterator[Signal | CancelRequest]:
+        """Yield the signals among the records; what can't be read is set aside at its turn."""
+        for record in records:
+            if record.topic == self.topics.signals_raw:
+                with suppress(RecordError):
+                    data = event_of(record).data
+                    if isinstance(data, Signal | CancelRequest):
+                        yield data
 
     async def _take(self, record: Record, producer: Producer) -> None:
         """Handle one record to its end; its offset moves on only then."""
@@ -118,6 +130,7 @@ class RiskService:
         if raw and isinstance(data, Signal | CancelRequest):
             await self._desk.on_signal(event, data, producer)
         elif not raw and isinstance(data, OrderUpdate):
+            await self._desk.flush(producer)  # a decision is stored on the book that it was made on
             await self._desk.on_order(event, data, producer)
         else:
             raise UndecodableRecordError(f"event {event.id} of type {event.type} does not belong on {topic}")

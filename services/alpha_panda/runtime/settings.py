@@ -181,6 +181,11 @@ class Settings(KafkaSettings, RedisSettings):
         description="S: how long the permission to send an order lasts. "
         "Why: ample for one request to a broker that is well; an order older than this is not wanted any more.",
     )
+    decision_batch_max: Count = Field(
+        default=64,
+        description="How many decisions risk stores in one step, if as many signals wait. "
+        "Why: the disk is asked once for all; the first of them waits for the last about as long as the disk takes.",
+    )
     engine_lanes: Count = Field(
         default=16,
         description="How many orders of different keys (strategy and instrument) an engine has under way at once. "

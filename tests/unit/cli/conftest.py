@@ -7,6 +7,7 @@ import structlog
 
 from alpha_panda.runtime.settings import Settings, env_name
 from unit.cli.kit import Alpha
+from unit.cli.operating import Operator
 
 
 @pytest.fixture
@@ -21,3 +22,8 @@ def alpha(
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def operator(alpha: Alpha, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    return Operator(alpha, monkeypatch)

@@ -48,7 +48,7 @@ def free_port() -> int:
 
 def serving(*stubs: Stub, port: int | None = None) -> Any:
     settings = load_settings(health_host="127.0.0.1", health_port=free_port() if port is None else port)
-    return answering_probes(lambda: stubs, settings)  # type: ignore[arg-type] - all that probes ask
+    return answering_probes(lambda: stubs, settings)  # type: ignore[arg-type, return-value]  # all that probes ask
 
 
 async def ask(port: int, path: str) -> tuple[int, str]:

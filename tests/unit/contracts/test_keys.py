@@ -4,12 +4,19 @@ from alpha_panda.contracts.keys import KeyMap, risk_lease, strategy_lease, track
 
 ALL = {
     "price": ("demo", 738561),
+    "price_prefix": ("demo",),
     "heartbeat": ("demo",),
     "watched": ("demo",),
     "ranges": ("demo", 738561),
+    "ranges_cursor": ("demo",),
     "journal": ("paper",),
     "journal_open": ("paper",),
     "journal_epoch": ("paper",),
+    "journal_doubtful": ("paper",),
+    "journal_resting": ("paper",),
+    "journal_tags": ("paper",),
+    "journal_rate": ("paper",),
+    "journal_sequence": ("paper",),
     "decisions": ("paper",),
     "risk_epoch": ("paper",),
     "risk_snapshot": ("paper",),
@@ -19,6 +26,7 @@ ALL = {
     "control_latches": ("account/paper",),
     "lease": ("paper:order-tracker",),
     "status": ("engine", "paper", "engine-0"),
+    "status_index": (),
 }
 
 

@@ -6,7 +6,7 @@ from alpha_panda.contracts.codec import decode_event, encode_event
 from alpha_panda.contracts.enums import EventType, TradingState
 from alpha_panda.contracts.events import ControlChanged
 from alpha_panda.contracts.stored import Latch
-from alpha_panda.domain.control_events import SET, latch_event, latch_key
+from alpha_panda.domain.control_events import CLEARED, SET, cleared_event, latch_event, latch_key
 
 LATCH = Latch(
     latch_id="daily-loss-2026-01-05",
@@ -50,3 +50,19 @@ def test_another_scope_id_or_time_is_another_event() -> None:
 def test_the_key_is_the_latch_whenever_it_was_set() -> None:
     assert latch_key(LATCH) == "account/paper/daily-loss-2026-01-05"
     assert latch_key(replace(LATCH, set_at=0)) == latch_key(LATCH)
+
+
+def test_a_clearing_says_who_and_why_and_is_the_last_word_on_its_key() -> None:
+    told = cleared_event(LATCH, "paper", reason="limit raised", by="ann", now=LATCH.set_at + 5)
+    assert (told.type, told.account, told.source) == (EventType.CONTROL_CHANGED, "paper", "ann/paper")
+    assert (told.ts, told.causation_id) == (LATCH.set_at + 5, latch_event(LATCH, "paper").id)
+    assert told.data == ControlChanged(
+        scope=LATCH.scope,
+        latch_id=LATCH.latch_id,
+        state=LATCH.state,
+        action=CLEARED,
+        reason="limit raised",
+        set_by="ann",
+    )
+    assert told.id != latch_event(LATCH, "paper").id
+    assert decode_event(encode_event(told)) == told

@@ -10,7 +10,7 @@ from alpha_panda.contracts.enums import OrderStatus, OrderType, Side, Validity
 from alpha_panda.contracts.events import ZERO, OrderUpdate
 from alpha_panda.contracts.stored import OrderFold
 from alpha_panda.domain.exact import exact
-from alpha_panda.domain.fold import FoldStep, contradictory, fold_order
+from alpha_panda.domain.fold import FoldStep, contradictory, fold_order, merge_folds
 from alpha_panda.errors import RecordError
 
 D = Decimal
@@ -26,6 +26,7 @@ def update(
     amount: str | None = None,
     revision: int = 0,
     correction: bool = False,
+    broker_order_id: str = "",
 ) -> OrderUpdate:
     return OrderUpdate(
         signal_id="s",
@@ -45,6 +46,7 @@ def update(
         fees=D(fees),
         revision=revision,
         correction=correction,
+        broker_order_id=broker_order_id,
     )
 
 
@@ -154,6 +156,42 @@ def test_reached_and_refused_contradict_once(refusal: OrderStatus, reached: Orde
         assert contradictory(fold)
 
 
+def test_a_placed_order_may_be_refused_by_its_broker_later() -> None:
+    life = [update(S.PLACED, broker_order_id="b1"), update(S.FAILED, revision=1, broker_order_id="b1")]
+    for order in (life, life[::-1], life * 2):
+        fold, steps = fold_all(order)
+        assert not any(step.contradiction for step in steps)
+        assert fold.terminal
+        assert contradictory(fold, rejected=True)  # risk's own no is a no
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        update(S.FAILED),  # said by whoever never got an id from the broker
+        update(S.LOST),
+        update(S.CANCELLED, broker_order_id="b1"),
+        update(S.PARTIALLY_FILLED, "1", "5", broker_order_id="b1"),
+        update(S.PLACED, revision=2, correction=True, broker_order_id="b1"),
+    ],
+)
+def test_a_later_refusal_excuses_nothing_else(more: OrderUpdate) -> None:
+    life = [update(S.PLACED, broker_order_id="b1"), update(S.FAILED, revision=1, broker_order_id="b1")]
+    for order in ([*life, more], [more, *life], [life[0], more, life[1]]):
+        fold, steps = fold_all(order)
+        assert sum(step.contradiction for step in steps) == 1
+        assert contradictory(fold)
+
+
+def test_what_two_readers_know_of_a_refusal_is_added_up() -> None:
+    placed, _ = fold_all([update(S.PLACED, broker_order_id="b1")])
+    later, _ = fold_all([update(S.FAILED, broker_order_id="b1")])
+    never, _ = fold_all([update(S.FAILED)])
+    assert not contradictory(merge_folds(placed, later))
+    assert contradictory(merge_folds(placed, never))
+    assert contradictory(merge_folds(never, placed))
+
+
 def test_a_failure_with_a_fill_contradicts_itself() -> None:
     assert fold_order(OrderFold(), update(S.FAILED, "1", "5")).contradiction
 
@@ -222,6 +260,7 @@ def events(draw: st.DrawFn) -> OrderUpdate:
         amount=draw(st.one_of(st.none(), money.map(str))),
         revision=draw(st.integers(0, 4)),
         correction=draw(st.booleans()),
+        broker_order_id=draw(st.sampled_from(["", "b1"])),
     )
 
 

@@ -231,7 +231,7 @@ class Desk:
         self._seq += 1
         ts = self.clock.now() - round(age * SECOND)
         quote = Quote(price, ts, FEED, mode, 1, self._seq)
-        await self.prices.write(FEED, 1, {token: quote}, self.clock.now())
+        await self.prices.write(FEED, 1, {token: quote}, {0: self.clock.now()}, 1)
 
     async def range(
         self,

@@ -496,6 +496,40 @@ async def test_a_cancel_keeps_what_filled_meanwhile(desk: Desk) -> None:
     assert (entry.state, entry.filled_quantity, entry.amount) == (EntryState.CANCELLED, 4, 9600)
 
 
+@pytest.mark.parametrize("filled", [0, 4])
+async def test_a_cancel_that_the_broker_does_not_confirm_is_told_and_changes_nothing(
+    desk: Desk, filled: int
+) -> None:
+    """What became of the order is the order-tracker's to read in the broker's book."""
+    order = desk.limit()
+    await desk.place(order)
+    before = await desk.entry(order)
+
+    async def unconfirmed(name: str, call: Any) -> Any:
+        if name != "trader.cancel":
+            return await call()
+        state = EntryState.PARTIALLY_FILLED if filled else EntryState.PLACED
+        return Outcome(state=state, filled_quantity=Decimal(filled), average_price=Decimal(2400))
+
+    await cancel(desk, order, unconfirmed)
+    assert await desk.entry(order) == before
+    kind, update = desk.updates()[-1]
+    assert (kind, update.code) == (EventType.ORDER_UPDATED, Code.CANCEL_UNCONFIRMED)
+    assert update.signal_id != order.signal_id  # told of the request alone
+
+
+async def test_a_cancelled_order_says_that_its_strategy_wished_it(desk: Desk) -> None:
+    order = desk.limit()
+    await desk.place(order)
+
+    async def without_a_code(name: str, call: Any) -> Any:
+        return Outcome(state=EntryState.CANCELLED) if name == "trader.cancel" else await call()
+
+    await cancel(desk, order, without_a_code)
+    entry = await desk.entry(order)
+    assert (entry.state, entry.code) == (EntryState.CANCELLED, Code.CANCELLED_BY_STRATEGY)
+
+
 async def test_an_order_filled_meanwhile_is_not_cancelled(desk: Desk) -> None:
     order = desk.limit()
     await desk.place(order)
@@ -617,7 +651,7 @@ async def test_an_order_names_the_price_of_the_side_that_it_meets(desk: Desk, si
     """Else nobody could tell from the event why a market order on a quote replay filled where it did."""
     now = desk.clock.now()
     quote = Quote(2500.0, now, FEED, FeedMode.SIMULATED, 1, 99, bid=2499.9, ask=2500.1)
-    await desk.prices.write(FEED, 1, {TOKEN: quote}, now)
+    await desk.prices.write(FEED, 1, {TOKEN: quote}, {0: now}, 1)
     entry = await desk.place(desk.signal(side=side))
     assert entry.quote_price == Decimal(met)
     assert entry.average_price == Decimal(met)

@@ -19,7 +19,7 @@ from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.events import Tick, TickBatch
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.stored import PriceRange, Quote
-from alpha_panda.contracts.topics import dlq
+from alpha_panda.contracts.topics import dlq, tick_partition
 from alpha_panda.feed_cacher.service import SERVICE, build
 from alpha_panda.ports import Outgoing, Subscription, TopicPartition
 from alpha_panda.runtime.context import Ports, ServiceContext
@@ -29,15 +29,17 @@ from alpha_panda.testing.virtual_time import run_virtual
 
 TOPIC = "demo.market.ticks"
 A, B = 101, 102
+OF_A = tick_partition(A, 2)
+NEIGHBOUR = next(token for token in range(1, 100) if tick_partition(token, 2) != OF_A)
 MODE = FeedMode.SIMULATED
 
 
 class CountingPrices(MemoryPriceCache):
     writes = 0
 
-    async def write(self, *args: Any) -> None:
+    async def write(self, *args: Any) -> frozenset[int]:
         self.writes += 1
-        await super().write(*args)
+        return await super().write(*args)
 
 
 class Cache:
@@ -93,7 +95,7 @@ class Cache:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def send(self, *batches: TickBatch, partition: int = 0) -> None:
+    async def send(self, *batches: TickBatch, partition: int = OF_A) -> None:
         async with self.bus.producer("test") as producer:
             await producer.send([Outgoing(TOPIC, encode_ticks(b), partition=partition) for b in batches])
         await self.clock.advance(0)
@@ -192,6 +194,35 @@ class TestQuotes:
             assert await cache.quote(A) == quote(Tick(A, 1.0, 10, 1))
             assert cache.service.get_status().dead_lettered == 0
 
+    @pytest.mark.parametrize("operation", ["write", "publish_ranges"])
+    async def test_a_lost_reply_is_made_up_for_by_writing_again(self, cache: Cache, operation: str) -> None:
+        """A price that is written twice does no harm: nobody exits, and nothing is set aside."""
+        async with cache.running():
+            await cache.prices.watch("demo", "tracker", [A])
+            cache.database.faults.lose_reply(operation)
+            await cache.send(batch(Tick(A, 1.0, 10, 1)))
+            await cache.clock.advance(30)
+            status = cache.service.get_status()
+            assert (status.state, status.processed, status.dead_lettered) == ("running", 1, 0)
+            assert await cache.quote(A) == quote(Tick(A, 1.0, 10, 1))
+            assert {(found.first_seq, found.low) for found in await cache.ranges(A)} == {(1, 1.0)}
+
+    async def test_a_token_that_begins_to_be_watched_during_a_write_misses_no_price(
+        self, cache: Cache
+    ) -> None:
+        """Whoever watches and then reads has either the quote or its range."""
+        async with cache.running():
+            write = cache.prices.write
+
+            async def watched_meanwhile(*args: Any) -> frozenset[int]:
+                await cache.prices.watch("demo", "tracker", [A])
+                assert await cache.quote(A) is None
+                return await write(*args)
+
+            cache.prices.write = watched_meanwhile  # type: ignore[method-assign]
+            await cache.send(batch(Tick(A, 1.0, 10, 1)))
+            assert [found.low for found in await cache.ranges(A)] == [1.0]
+
     async def test_several_cachers_share_the_partitions(self, clock: VirtualClock) -> None:
         cache = Cache(clock, replicas=2)
         async with cache.running():
@@ -223,14 +254,30 @@ class TestQuotes:
 
 
 class TestHeartbeat:
-    async def test_it_is_the_newest_batch_whatever_the_partition(self, cache: Cache) -> None:
+    async def test_it_is_the_newest_batch_of_the_tokens_own_partition(self, cache: Cache) -> None:
         async with cache.running():
-            await cache.send(batch(Tick(A, 1.0, 10, 1), ts=20))
-            await cache.send(batch(ts=15), partition=1)
+            await cache.send(batch(Tick(A, 1.0, 10, 1), ts=20), partition=OF_A)
+            await cache.send(batch(ts=15), partition=OF_A)
             assert await cache.heartbeat() == 20
-            await cache.send(batch(ts=30), partition=1)
+            await cache.send(batch(ts=30), partition=OF_A)
             assert await cache.heartbeat() == 30
             assert await cache.quote(A) == quote(Tick(A, 1.0, 10, 1))
+
+    async def test_another_partitions_batches_say_nothing_of_it(self, cache: Cache) -> None:
+        async with cache.running():
+            await cache.send(batch(Tick(A, 1.0, 10, 1), ts=20), partition=OF_A)
+            await cache.send(batch(ts=90), partition=1 - OF_A)
+            assert await cache.heartbeat() == 20
+
+    async def test_what_was_fetched_together_is_told_apart(self, cache: Cache) -> None:
+        """One fetch holds records of several partitions, newer ones of this one before older ones of that one."""
+        await cache.bus.ensure_topics(build(cache.context("x"))._topics())
+        await cache.send(batch(ts=50), batch(ts=20), partition=1 - OF_A)
+        await cache.send(batch(ts=30), batch(ts=10), partition=OF_A)
+        async with cache.running():
+            assert cache.prices.writes == 1
+            assert await cache.heartbeat() == 30
+            assert (await cache.prices.read("demo", NEIGHBOUR)).heartbeat_ts == 50
 
 
 class TestRanges:

@@ -147,7 +147,8 @@ class TestTicks:
     async def test_a_batch_is_one_record_a_partition_that_has_ticks(self, feed: Feed) -> None:
         async with feed.running():
             await feed.yields((101, 1.0, START), (103, 2.0, START + 1), (101, 3.0, START + 2))
-        found = [(record.partition, decode_ticks(record.value)) for record in await feed.records()]
+        told = [(record.partition, decode_ticks(record.value)) for record in await feed.records()]
+        found = [(partition, batch) for partition, batch in told if batch.ticks]
         assert sorted(partition for partition, _ in found) == sorted(
             {tick_partition(t, PARTITIONS) for t in (101, 103)}
         )
@@ -174,7 +175,7 @@ class TestTicks:
         await feed.clock.advance(30)  # the killed one's lease runs out
         async with feed.running():
             await feed.yields((101, 2.0, START))
-        first, second = await feed.batches()
+        first, second = [batch for batch in await feed.batches() if batch.ticks]
         assert second.feed_epoch > first.feed_epoch == 1
         assert [batch.ticks[0].seq for batch in (first, second)] == [1, 1]  # sequences are an epoch's own
 
@@ -264,9 +265,29 @@ class TestHeartbeat:
             assert len(await live.beats()) == PARTITIONS
             assert service.get_status().errors == 1
 
-    async def test_none_on_a_virtual_clock_where_each_row_is_a_proof(self, feed: Feed) -> None:
+    async def test_on_a_virtual_clock_a_row_is_the_proof_to_the_partitions_without_one(
+        self, feed: Feed
+    ) -> None:
+        """Each partition's readers know the feed alive by its own records alone; partitions of no token have none."""
+        quiet = {tick_partition(token, PARTITIONS) for token in TOKENS} - {tick_partition(101, PARTITIONS)}
+        assert quiet
         async with feed.running():
             await feed.yields((101, 1.0, START))
+            assert sorted(await feed.beats()) == sorted((number, START) for number in quiet)
             for _ in range(3):
-                await feed.clock.advance(1)
-            assert await feed.beats() == []
+                await feed.clock.advance(1)  # time alone proves nothing
+            assert len(await feed.beats()) == len(quiet)
+
+    async def test_rows_in_quick_succession_are_told_to_the_others_once_a_period(self, feed: Feed) -> None:
+        quiet = {tick_partition(token, PARTITIONS) for token in TOKENS} - {tick_partition(101, PARTITIONS)}
+        async with feed.running():
+            for row in range(25):
+                await feed.yields((101, 1.0, START + row * SECOND // 10))
+        assert {ts for _, ts in await feed.beats()} == {START, START + SECOND, START + 2 * SECOND}
+        assert len(await feed.beats()) == 3 * len(quiet)
+
+    async def test_a_partition_that_has_ticks_of_its_own_needs_no_other_proof(self, feed: Feed) -> None:
+        async with feed.running():
+            await feed.yields(*((token, 1.0, START) for token in TOKENS))
+            await feed.yields(*((token, 1.0, START + SECOND) for token in TOKENS))
+        assert await feed.beats() == []

@@ -100,6 +100,28 @@ async def test_reads_of_another_user_or_day_begin_a_new_count(desk: Desk, change
     assert await bench.read(D + 4, **change) is EntryState.LOST
 
 
+@pytest.mark.parametrize(
+    ("sent", "until", "counts"),
+    [
+        ("2026-01-02", "2026-01-02", True),
+        ("2026-01-01", "2026-01-02", False),
+        ("2026-01-02", "2026-01-03", False),
+    ],
+)
+async def test_only_the_book_of_an_orders_own_day_speaks_against_it(
+    desk: Desk, sent: str, until: str, counts: bool
+) -> None:
+    bench = await Bench.doubtful(desk)
+    entry = await desk.entry(bench.signal)
+    days = {entry.created_at: sent, entry.send_by: until}
+    bench.resolver = Resolver(ACCOUNT, desk.journal, D, 3, days.__getitem__)
+    states = [await bench.read(D + n) for n in range(5)]
+    assert (states[-1] is EntryState.LOST) is counts
+    found = [row(entry)]
+    if not counts:
+        assert await bench.read(D + 9, found) is EntryState.FILLED  # but what it shows counts on any day
+
+
 async def test_reads_from_before_a_new_permission_do_not_count(desk: Desk) -> None:
     """[F_RBS] The store came back and the entry was made anew with a later send_by."""
     bench = await Bench.doubtful(desk)
@@ -121,6 +143,19 @@ async def test_a_row_with_tag_token_side_and_quantity_resolves(desk: Desk) -> No
     assert told == (10, Decimal("2500.5"), 7, "b1")
     assert found.amount is None  # the book tells averages only: price times quantity
     assert not found.late
+
+
+async def test_of_two_orders_of_a_tag_the_one_that_was_taken_is_ours(desk: Desk) -> None:
+    """A repeat that the broker refused for being one may stand first in its book."""
+    bench = await Bench.doubtful(desk)
+    entry = await desk.entry(bench.signal)
+    refused = row(entry, broker_order_id="b2", status=OrderStatus.FAILED, filled_quantity=Decimal(0))
+    for rows in ([refused, row(entry)], [row(entry), refused]):
+        found = matching_row(entry, rows)
+        assert found is not None
+        assert found.broker_order_id == "b1"
+    assert matching_row(entry, [refused]) == refused
+    assert await bench.read(0, [refused, row(entry)]) is EntryState.FILLED
 
 
 async def test_a_row_counts_at_any_time_and_in_an_incomplete_read(desk: Desk) -> None:

@@ -216,12 +216,15 @@ async def test_a_tracker_that_lost_its_lease_ends_when_it_would_write(desk: Desk
     assert (await desk.entry(desk.signal())).state is EntryState.UNKNOWN
 
 
-async def test_a_store_that_returns_while_it_runs_is_rebuilt_in_the_next_round(desk: Desk) -> None:
+async def test_a_store_that_returns_while_it_runs_is_rebuilt_under_a_new_lease(desk: Desk) -> None:
     tracker = await desk.tracker()
     await desk.place(desk.signal())
-    desk.database.restart()  # with everything, the lease among it
+    desk.database.restart()  # with everything, but an epoch of the lease ends with the run
     assert await desk.journal.epoch() is None
-    await tracker.look_after()
+    with pytest.raises(FencedError):
+        await tracker.look_after()
+    await desk.take_over()
+    await desk.tracker()
     assert await desk.journal.epoch() is not None
     assert (await desk.entry(desk.signal())).state is EntryState.FILLED
 

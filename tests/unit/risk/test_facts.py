@@ -15,7 +15,7 @@ class TestPrices:
     async def test_a_cache_that_does_not_answer_is_as_good_as_no_price(self, clock: VirtualClock) -> None:
         world = await RiskWorld(clock).open()
         async with world.running():
-            world.plan("prices.read", Harm.REFUSE)
+            world.plan("prices.readings", Harm.REFUSE)
             await world.signal("s1")
             await world.signal("s2")
             assert world.codes() == {"s1": "PRICE_MISSING"}

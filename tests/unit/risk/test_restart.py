@@ -29,7 +29,7 @@ LIMITS = {
 }
 MANIFESTS = ResourceSet.from_documents(documents(risk=LIMITS))
 MAX_RESTARTS = 20
-SILENT_PRICES = ("prices.read", "prices.read_many")
+SILENT_PRICES = ("prices.readings", "prices.read_many")
 """Their refusal ends nothing: the signal is rejected, as it should be, so the end is another one."""
 
 HARMS = [Harm.KILL_BEFORE, Harm.KILL_AFTER, Harm.REFUSE, Harm.LOSE_REPLY, Harm.LOSE_REQUEST]

@@ -324,14 +324,14 @@ class TestLock:
             bought = await world.signal("s1")
             gate, record = asyncio.Event(), world.decisions.record
 
-            async def slow(epoch: str, decision: Decision) -> Decision:
+            async def slow(epoch: str, *decisions: Decision) -> list[Decision]:
                 await gate.wait()
-                return await record(epoch, decision)
+                return await record(epoch, *decisions)
 
             world.decisions.record = slow  # type: ignore[method-assign]
             await world.signal("s2", SELL)
             await world.fill(bought)
-            assert world.services["risk"].get_status().details["open_orders"] == 1
+            assert world.services["risk"].get_status().details["open_orders"] == 2
             gate.set()
             await world.settle()
             assert (await world.stored("s2")).signal_class is SignalClass.INCREASING
@@ -342,9 +342,9 @@ class TestLock:
             await world.fill(signal("s0"))
             gate, known = asyncio.Event(), world.journal.known
 
-            async def slow(signal_id: str) -> bool:
+            async def slow(*signal_ids: str) -> frozenset[str]:
                 await gate.wait()
-                return await known(signal_id)
+                return await known(*signal_ids)
 
             world.journal.known = slow  # type: ignore[method-assign]
             await world.signal("s1")
@@ -415,7 +415,7 @@ class TestGaps:
                 world.raw(signal(f"r{n}")) if topic == world.topics.signals_raw else self.fill(world, f"f{n}")
             )
             await world.put(Outgoing(topic, record.value, key, 0))
-        world.bus.delete_records(TopicPartition(topic, 0), before=3)
+        await world.bus.delete_records(TopicPartition(topic, 0), before=3)
 
     def fill(self, world: RiskWorld, name: str) -> Outgoing:
         return world.order(filled(signal(name, quantity=1)))
@@ -439,7 +439,7 @@ class TestGaps:
 
     async def test_lost_before_the_first_start_counts_too(self, world: RiskWorld) -> None:
         await world.put(Outgoing(world.topics.orders_failed, b"{}", None, 0))
-        world.bus.delete_records(TopicPartition(world.topics.orders_failed, 0), before=1)
+        await world.bus.delete_records(TopicPartition(world.topics.orders_failed, 0), before=1)
         async with world.running():
             assert list(await world.latches()) == ["gap-paper.orders.failed-0-0"]
 
@@ -475,9 +475,11 @@ class TestGaps:
     async def test_no_gap_no_halt(self, world: RiskWorld) -> None:
         async with world.running():
             await world.fill(signal("s1"))
-            world.bus.delete_records(TopicPartition(world.topics.orders_filled, 0), before=10)
+            await world.bus.delete_records(TopicPartition(world.topics.orders_filled, 0), before=10)
             for partition in range(4):
-                world.bus.delete_records(TopicPartition(world.topics.orders_filled, partition), before=10)
+                await world.bus.delete_records(
+                    TopicPartition(world.topics.orders_filled, partition), before=10
+                )
             await world.restart()
             assert await world.latches() == {}
 
@@ -495,7 +497,7 @@ class TestGaps:
                 await world.put(
                     Outgoing(world.topics.orders_filled, self.fill(world, f"f{n}").value, None, 0)
                 )
-            world.bus.delete_records(TopicPartition(world.topics.orders_filled, 0), before=1)
+            await world.bus.delete_records(TopicPartition(world.topics.orders_filled, 0), before=1)
             gate.set()
             assert isinstance(await world.end(), OffsetOutOfRangeError)
             await world.start()

@@ -171,7 +171,7 @@ class RiskWorld:
             token: Quote(price, now, "demo", FeedMode.SIMULATED, 1, self._seq)
             for token, price in prices.items()
         }
-        await self.ports.prices.write("demo", 1, quotes, now)
+        await self.ports.prices.write("demo", 1, quotes, dict.fromkeys(range(4), now), 4)
 
     # ------------------------------------------------------------------------------------------ services
 

@@ -83,7 +83,7 @@ async def test_a_slow_answer_does_not_make_a_good_clock_look_wrong() -> None:
         def now(self) -> int:
             return next(self.times)
 
-    checks = HealthChecks(Slow(), TERMS, {"journal": answering(0)}, {})  # type: ignore[arg-type] - all that is asked
+    checks = HealthChecks(Slow(), TERMS, {"journal": answering(0)}, {})  # type: ignore[arg-type]  # all that is asked
     await checks.ask()
     assert checks.reasons() == []
 

@@ -541,7 +541,7 @@ class TestGaps:
         await world.stop()
         await world.tick(A, 2.0)
         await world.tick(A, 3.0)
-        world.bus.delete_records(TopicPartition(TICKS, 0), 2)
+        await world.bus.delete_records(TopicPartition(TICKS, 0), 2)
         world.database.faults.refuse("folds")  # asked of nobody
         await world.start()
         assert world.probe().prices == [1.0, 3.0]
@@ -556,7 +556,7 @@ class TestGaps:
         await world.order(signal, S.FILLED, "1")
         for partition in (0, 1):
             filled = TopicPartition(world.topics.orders_filled, partition)
-            world.bus.delete_records(filled, (await world.bus.offsets(filled.topic))[filled][1])
+            await world.bus.delete_records(filled, (await world.bus.offsets(filled.topic))[filled][1])
         await world.book((signal, Verdict.VALIDATED, OrderFold(filled_quantity=D(1), rank=3)))
         await world.start()
         assert world.probe().positions == [1]
@@ -566,7 +566,7 @@ class TestGaps:
         await world.start()
         await world.stop()
         await world.tick(A, 1.0)
-        world.bus.delete_records(TopicPartition(TICKS, 0), 1)
+        await world.bus.delete_records(TopicPartition(TICKS, 0), 1)
         await world.start()
         assert (len(world.probe("one").gaps), len(world.probe("two").gaps)) == (1, 0)
 

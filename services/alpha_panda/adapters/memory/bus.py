@@ -69,6 +69,15 @@ class MemoryBus:
         """Return (oldest kept, next) offset of each partition; a compacted topic can be read from 0 for ever."""
         return {log.tp: (log.start, log.end) for log in self._topics.get(topic).logs}
 
+    async def topics(self) -> frozenset[str]:
+        """Return the names of all topics."""
+        return frozenset(self._topics.counts())
+
+    async def delete_records(self, partition: TopicPartition, before: int) -> None:
+        """Delete the records of lower offsets, whoever may want them; -1, or an offset beyond the end: all."""
+        log = self._topics.log(partition)
+        log.drop_before(log.end if before < 0 else before)
+
     @asynccontextmanager
     async def producer(self, client: str) -> AsyncIterator[MemoryProducer]:
         """Open a producer."""
@@ -121,10 +130,6 @@ class MemoryBus:
         """Remove a topic, its records and its committed offsets (for tests: nothing of ours deletes one)."""
         self._topics.delete(topic)
         self._rebalance_for([topic])
-
-    def delete_records(self, partition: TopicPartition, before: int) -> None:
-        """Drop the records of a partition before an offset, whoever may want them (for tests: makes a gap)."""
-        self._topics.log(partition).drop_before(before)
 
     def _group(self, name: str) -> Group:
         if name not in self._groups:

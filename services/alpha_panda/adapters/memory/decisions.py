@@ -45,10 +45,10 @@ class MemoryDecisionStore:
         )
 
     @script
-    def record(self, epoch: str, decision: Decision) -> Decision:
+    def record(self, epoch: str, *decisions: Decision) -> list[Decision]:
         """See the port."""
         state = self._claimed(epoch)
-        return state.decisions.setdefault(decision.signal_id, decision)
+        return [state.decisions.setdefault(decision.signal_id, decision) for decision in decisions]
 
     @script
     def save(self, epoch: str, snapshot: RiskSnapshot, folds: Mapping[str, OrderFold]) -> None:

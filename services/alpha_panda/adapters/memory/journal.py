@@ -187,9 +187,12 @@ class MemoryOrderJournal:
         return self._listed(self._state().resting)
 
     @reading
-    def known(self, signal_id: str) -> bool:
-        """See the port. An orphan of the signal's tag counts."""
-        return self._state().find(signal_id, broker_tag(signal_id)) is not None
+    def known(self, *signal_ids: str) -> frozenset[str]:
+        """See the port. An orphan of a signal's tag counts."""
+        find = self._state().find
+        return frozenset(
+            signal_id for signal_id in signal_ids if find(signal_id, broker_tag(signal_id)) is not None
+        )
 
     @reading
     def epoch(self) -> str | None:

@@ -1,7 +1,8 @@
 """Fenced leases in memory.
 
 Time only decides when somebody else may take a lease over. Until then its epoch stays valid, however late its
-holder renews: what fences is a greater epoch (or a release), never a clock.
+holder renews: what fences is a greater epoch (or a release), never a clock. It also ends with the store's run: what
+its holder concluded from a journal that is gone must not be written into the one that came back.
 """
 
 from alpha_panda.adapters.memory.database import MemoryDatabase, Section, script
@@ -10,12 +11,16 @@ from alpha_panda.errors import FencedError
 
 
 class LeaseState(Section):
-    """A lease: who holds it ("" for nobody), under which epoch, and when others may take it (UTC ns)."""
+    """A lease: who holds it ("" for nobody), under which epoch, and when others may take it (UTC ns).
+
+    `run_id`: the store's run that the epoch was given in; it ends with that.
+    """
 
     def __init__(self) -> None:
         self.owner = ""
         self.epoch = 0
         self.expires_at = 0
+        self.run_id = ""
 
 
 def _lease(database: MemoryDatabase, name: str) -> LeaseState:
@@ -25,7 +30,7 @@ def _lease(database: MemoryDatabase, name: str) -> LeaseState:
 def require_lease(database: MemoryDatabase, name: str, epoch: int) -> None:
     """Raise FencedError unless `epoch` is that of the lease's present holder: part of a step."""
     lease = _lease(database, name)
-    if not lease.owner or lease.epoch != epoch:
+    if not lease.owner or lease.epoch != epoch or lease.run_id != database.run_id:
         raise FencedError(f"lease {name}: epoch {epoch} is stale, the present one is {lease.epoch}")
 
 
@@ -42,6 +47,7 @@ class MemoryLease:
         if lease.owner not in ("", owner) and now < lease.expires_at:
             return None
         lease.owner, lease.expires_at = owner, now + nanoseconds(ttl)
+        lease.run_id = self.database.run_id
         lease.epoch = self.database.count(self.database.keys.lease(name))
         return lease.epoch
 

@@ -9,6 +9,7 @@ import msgspec
 from alpha_panda.adapters.memory.database import MemoryDatabase, Section, reading, script
 from alpha_panda.adapters.memory.waiting import wait_for
 from alpha_panda.contracts.stored import PriceRange, PriceReading, Quote
+from alpha_panda.contracts.topics import tick_partition
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.errors import FencedError
 
@@ -22,14 +23,27 @@ class FeedPrices(Section):
     def __init__(self) -> None:
         self.epoch = 0
         self.quotes: dict[int, Quote] = {}
-        self.heartbeat_ts: int | None = None
+        self.partitions = 0
+        self.heartbeats: dict[int, int] = {}
         self.watchers: dict[str, frozenset[int]] = {}
         self.watched: frozenset[int] = frozenset()
         self.ranges: dict[int, deque[PriceRange]] = {}
 
     def enter_epoch(self, epoch: int) -> None:
-        """Let the feed's newer epoch take over; its proof of life starts anew."""
-        self.epoch, self.heartbeat_ts = epoch, None
+        """Let the feed's newer epoch take over; its proofs of life start anew."""
+        self.epoch, self.heartbeats = epoch, {}
+
+    def beat(self, heartbeats: Mapping[int, int], partitions: int) -> None:
+        """Take proofs of life; another count of partitions makes those of before worth nothing."""
+        if partitions != self.partitions:
+            self.partitions, self.heartbeats = partitions, {}
+        for partition, ts in heartbeats.items():
+            if ts > self.heartbeats.get(partition, ts - 1):
+                self.heartbeats[partition] = ts
+
+    def heartbeat_of(self, token: int) -> int | None:
+        """Return the last proof of life that came by the token's partition."""
+        return self.heartbeats.get(tick_partition(token, self.partitions))
 
 
 class MemoryPriceCache:
@@ -40,7 +54,14 @@ class MemoryPriceCache:
         self._kept_ranges = kept_ranges
 
     @script
-    def write(self, feed: str, feed_epoch: int, quotes: Mapping[int, Quote], heartbeat_ts: int) -> None:
+    def write(
+        self,
+        feed: str,
+        feed_epoch: int,
+        quotes: Mapping[int, Quote],
+        heartbeats: Mapping[int, int],
+        partitions: int,
+    ) -> frozenset[int]:
         """See the port. A quote that is not newer than the stored one is skipped."""
         state = self._feed(feed)
         if feed_epoch != state.epoch:
@@ -58,14 +79,20 @@ class MemoryPriceCache:
                 else quote.feed_epoch > old.feed_epoch
             ):
                 stored[token] = quote
-        if state.heartbeat_ts is None or heartbeat_ts > state.heartbeat_ts:
-            state.heartbeat_ts = heartbeat_ts
+        state.beat(heartbeats, partitions)
+        return state.watched
 
     @reading
     def read(self, feed: str, token: int) -> PriceReading:
         """See the port."""
         state = self._feed(feed)
-        return PriceReading(state.quotes.get(token), state.heartbeat_ts)
+        return PriceReading(state.quotes.get(token), state.heartbeat_of(token))
+
+    @reading
+    def readings(self, feed: str, tokens: Sequence[int]) -> dict[int, PriceReading]:
+        """See the port."""
+        state = self._feed(feed)
+        return {token: PriceReading(state.quotes.get(token), state.heartbeat_of(token)) for token in tokens}
 
     @reading
     def read_many(self, feed: str, tokens: Sequence[int]) -> dict[int, Quote]:

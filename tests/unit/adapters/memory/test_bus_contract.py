@@ -2,7 +2,7 @@ import pytest
 
 from alpha_panda.adapters.memory.bus import MemoryBus
 from alpha_panda.adapters.memory.clock import VirtualClock
-from alpha_panda.ports import EventBus, TopicPartition
+from alpha_panda.ports import EventBus
 from contracts.bus_contract import BusContract
 
 
@@ -14,7 +14,3 @@ class TestMemoryBus(BusContract):
     async def delete_topic(self, bus: EventBus, topic: str) -> None:
         assert isinstance(bus, MemoryBus)
         bus.delete_topic(topic)
-
-    async def delete_records(self, bus: EventBus, partition: TopicPartition, before: int) -> None:
-        assert isinstance(bus, MemoryBus)
-        bus.delete_records(partition, before)

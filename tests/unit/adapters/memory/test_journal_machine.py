@@ -172,7 +172,7 @@ class JournalMachine(RuleBasedStateMachine):
             signal_class=SignalClass.REDUCING if reducing else SignalClass.INCREASING,
             journal_epoch=self.desk.epoch,
         )
-        stored = run(self.stores.decisions.record(self.desk.risk, verdict))
+        (stored,) = run(self.stores.decisions.record(self.desk.risk, verdict))
         self.validated.setdefault(made.signal_id, stored)
 
     @precondition(lambda self: self.epoch_valid)

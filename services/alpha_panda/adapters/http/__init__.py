@@ -1,0 +1,1 @@
+"""One HTTP request, sent at most once: what every broker's adapter over HTTP sends orders with."""

@@ -1,0 +1,255 @@
+"""What happens in a run, drawn from its seed before it begins: trading, faults, people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+from alpha_panda.contracts.enums import Side
+from alpha_panda.contracts.units import MS_NS, SECOND_NS
+from alpha_panda.testing.broker import faults as broker_faults
+from alpha_panda.testing.broker.faults import BookFault, Misbehaviour, PlaceFault, Wire
+from alpha_panda.testing.simulation.network import Fate, Weather
+from alpha_panda.testing.simulation.profiles import Profile
+from alpha_panda.testing.simulation.strategy import Action, Script
+
+RELIANCE: Final = "NSE:RELIANCE"
+TCS: Final = "NSE:TCS"
+TOKENS: Final = {RELIANCE: 738561, TCS: 2953217}
+BASE: Final = {RELIANCE: 2500.0, TCS: 3900.0}
+
+
+class Harm(StrEnum):
+    """What is done to a process, or to what it talks to."""
+
+    KILL = "kill"
+    PAUSE = "pause"
+    REPLACE = "pause, and start another in its place"
+    SPLIT = "split"
+    REFUSE = "refuse the call"
+    LOSE_REQUEST = "lose the request"
+    LOSE_REPLY = "lose the reply"
+    DELAY = "apply the call late"
+    STORE_RETURN = "the store returns as another run"
+    HALT = "a person halts"
+
+
+class Return(StrEnum):
+    """What a store that comes back under a new run id still has."""
+
+    ALL = "all"
+    OLDER = "an older image"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Harm at the `nth` call of an operation by a kind of service (`engine`), before it is sent or once it is done."""
+
+    kind: str
+    operation: str
+    nth: int
+    after: bool
+    harm: Harm
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens at `at` (ns since the start). `subject`: a member's name, a scope, a topic."""
+
+    at: int
+    what: str
+    subject: str = ""
+    steps: int = 1
+    seconds: float = 0.0
+    detail: object = None
+
+
+@dataclass(slots=True)
+class Scenario:
+    """A whole run. Times are ns since its start."""
+
+    seed: int
+    profile: Profile
+    duration: int
+    ticks: list[tuple[int, str, float]] = field(default_factory=list)
+    scripts: dict[str, Script] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    triggers: list[Trigger] = field(default_factory=list)
+    weather: Weather = field(default_factory=Weather)
+    skews: dict[str, int] = field(default_factory=dict)
+
+
+def scenario(seed: int, profile: Profile, members: Sequence[str]) -> Scenario:
+    """Draw a run of the members (`engine/live-0`) from a seed."""
+    random = Random(f"{profile.name}/{seed}")  # noqa: S311 - reproducible on purpose
+    made = Scenario(seed, profile, round(profile.seconds * SECOND_NS))
+    made.ticks = _ticks(random, made.duration)
+    made.scripts = {name: _script(random, profile) for name in ("alpha", "beta")}
+    made.weather = _weather(random, profile)
+    limit = profile.skew_ms * MS_NS
+    made.skews = {name: random.randint(-limit, limit) for name in members}
+    made.triggers = [_trigger(random, profile) for _ in range(_times(random, profile.triggers))]
+    made.events = sorted(_events(random, profile, members, made), key=lambda event: event.at)
+    return made
+
+
+def _times(random: Random, mean: float) -> int:
+    """Draw a count with this mean: 0 … 2 · mean."""
+    return int(random.random() * (2 * mean + 1))
+
+
+def _ticks(random: Random, duration: int) -> list[tuple[int, str, float]]:
+    rows, prices, at = [], dict(BASE), 100 * MS_NS
+    while at < duration:
+        symbol = RELIANCE if random.random() < 0.7 else TCS
+        prices[symbol] = round(prices[symbol] * (1 + random.uniform(-0.002, 0.002)) / 0.05) * 0.05
+        rows.append((at, symbol, round(prices[symbol], 2)))
+        at += random.randint(150, 450) * MS_NS
+    return rows
+
+
+def _script(random: Random, profile: Profile) -> Script:
+    script: Script = {}
+    for seen in range(2, profile.signals * 3):
+        if random.random() < profile.density:
+            script[seen] = [_action(random)]
+    return script
+
+
+def _action(random: Random) -> Action:
+    drawn = random.random()
+    if drawn < 0.12:
+        return Action(None)
+    side = Side.BUY if random.random() < 0.6 else Side.SELL
+    offset = random.choice((-0.003, -0.001, 0.0, 0.001)) if drawn < 0.4 else None
+    return Action(side, random.choice((1, 1, 2, 3, 60)), offset)
+
+
+def _weather(random: Random, profile: Profile) -> Weather:
+    scale = profile.weather * random.random()
+    return Weather(scale * 0.02, scale * 0.004, scale * 0.008, scale * 0.004, scale * 0.03)
+
+
+def _trigger(random: Random, profile: Profile) -> Trigger:
+    kind, operation = random.choice(profile.crash_points)
+    harm = Harm(random.choice(profile.harms))
+    return Trigger(
+        kind,
+        operation,
+        nth=random.randint(1, 4),
+        after=random.random() < 0.5,
+        harm=harm,
+        steps=random.randint(1, 6),
+        seconds=_duration(random),
+    )
+
+
+def _duration(random: Random) -> float:
+    """Draw a length of time: short of all deadlines, or beyond some, or beyond all."""
+    return random.choice((0.05, 0.3, 0.9, 1.6, 2.5, 4.0, 7.0)) * random.uniform(0.8, 1.2)
+
+
+def _events(random: Random, profile: Profile, members: Sequence[str], made: Scenario) -> list[Event]:
+    found: list[Event] = []
+
+    def at() -> int:
+        return random.randint(SECOND_NS // 2, made.duration)
+
+    def some(mean: float) -> range:
+        return range(_times(random, mean))
+
+    def member() -> str:
+        return random.choice([name for name in members if not profile.victims or name.startswith(profile.victims)])
+
+    found += [Event(at(), "kill", member(), random.randint(1, 30), _duration(random) / 2) for _ in some(profile.kills)]
+    found += [Event(at(), "pause", member(), random.randint(1, 30), _duration(random)) for _ in some(profile.pauses)]
+    found += [Event(at(), "replace", member(), random.randint(1, 30), _duration(random)) for _ in some(profile.replacements)]
+    found += [Event(at(), "night", random.choice(profile.sleepers), 1, random.uniform(2.0, 4.5)) for _ in some(profile.nights)]
+    found += [
+        Event(at(), "split", member(), 1, _duration(random), random.choice(("store", "bus", "broker", "cache")))
+        for _ in some(profile.splits)
+    ]
+    found += [
+        Event(at(), "outage", random.choice(("store", "bus", "cache", "broker")), 1, random.uniform(0.1, 1.5))
+        for _ in some(profile.outages)
+    ]
+    found += [Event(at(), "rebalance", member()) for _ in some(profile.rebalances)]
+    for _ in some(profile.returns):
+        moment = at()
+        kind = random.choice(profile.return_kinds)
+        if kind == Return.OLDER.value:
+            found.append(Event(max(0, moment - random.randint(0, 3000) * MS_NS), "image"))
+        found.append(Event(moment, "return", "store", 1, random.uniform(0.0, 0.6), kind))
+    found += [Event(at(), "halt", random.choice(("platform", "account/live", "strategy/alpha"))) for _ in some(profile.halts)]
+    found += [Event(at(), "clear") for _ in some(profile.clears)]
+    found += [
+        Event(at(), "state", random.choice(("account/live", "account/paper", "strategy/alpha", "strategy/beta")), detail=random.choice(("Active", "Reducing", "Halted")))
+        for _ in some(profile.states)
+    ]
+    found += [Event(at(), "echo", detail=random.random()) for _ in some(profile.echoes)]
+    found += [Event(at(), "tamper", detail=random.random()) for _ in some(profile.tampers)]
+    found += [Event(at(), "poison", random.choice(("signals.raw", "signals.validated", "signals.rejected")), detail=random.random()) for _ in some(profile.poisons)]
+    found += [Event(at(), "forge", detail=random.random()) for _ in some(profile.forgeries)]
+    found += [Event(at(), "stale book", detail=random.randint(1, 2)) for _ in some(profile.stale_books)][:1]
+    found += [Event(at(), "broker", detail=_broker_fault(random, profile)) for _ in some(profile.broker)]
+    found += [Event(at(), "book", seconds=_duration(random), detail=_book_fault(random)) for _ in some(profile.books)]
+    found += [Event(at(), "new day") for _ in some(profile.days)]
+    return found
+
+
+def _broker_fault(random: Random, profile: Profile) -> Misbehaviour:
+    """Draw what the broker does with an order and what the caller sees of it, each by itself."""
+    named = (
+        lambda: broker_faults.slow(random.uniform(0, 1.5)),
+        lambda: broker_faults.hang(accepts=random.random() < 0.5),
+        lambda: broker_faults.drop_reply(accepts=random.random() < 0.5),
+        broker_faults.cut_reply,
+        lambda: broker_faults.accept_late(random.uniform(0, profile.latest)),
+        broker_faults.refuse_connection,
+        broker_faults.reject,
+        broker_faults.too_many_requests,
+        lambda: broker_faults.strange_too_many_requests(accepts=random.random() < 0.5),
+        lambda: broker_faults.server_error(accepts=random.random() < 0.5),
+        lambda: broker_faults.garbage(accepts=random.random() < 0.5),
+        lambda: broker_faults.timeout_400(accepts=random.random() < 0.5),
+        broker_faults.rest,
+        lambda: broker_faults.rest_then_fill(random.uniform(0, 3)),
+        lambda: broker_faults.partial("0.5", rest_after=random.choice((None, 0.5, 2.0))),
+        lambda: broker_faults.refuse_later(random.uniform(0, 1)),
+        lambda: broker_faults.cancel_unanswered(effective=random.random() < 0.5),
+        broker_faults.cancel_loses_race,
+        broker_faults.cancel_error,
+    )
+    if random.random() < profile.doubles:
+        return PlaceFault(
+            copies=2, repeat_after=random.uniform(0, 1), wire=random.choice((Wire.ANSWER, Wire.RESET))
+        )
+    return random.choice(named)()
+
+
+def _book_fault(random: Random) -> BookFault:
+    return random.choice(
+        (
+            lambda: broker_faults.book_lag(random.uniform(0.1, 1.5)),
+            lambda: broker_faults.book_truncated(random.randint(0, 3)),
+            broker_faults.book_cut,
+            lambda: broker_faults.book_of_day("2026-01-01"),
+            lambda: broker_faults.book_of_user("ZZ9999"),
+            broker_faults.book_error,
+            broker_faults.book_garbage,
+            lambda: broker_faults.book_unanswered(Wire.RESET),
+        )
+    )()
+
+
+FATES: Final = {
+    Harm.REFUSE: Fate.REFUSED,
+    Harm.LOSE_REQUEST: Fate.REQUEST_LOST,
+    Harm.LOSE_REPLY: Fate.REPLY_LOST,
+    Harm.DELAY: Fate.LATE,
+}
+

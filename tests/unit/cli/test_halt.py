@@ -1,0 +1,312 @@
+"""`alpha-panda halt` and `resume` as typed: what acts, what is kept, what is said, with which exit code."""
+
+import re
+from typing import Any
+
+import pytest
+
+from alpha_panda.cli.halt import scope_of
+from alpha_panda.contracts.enums import TradingState
+from alpha_panda.contracts.scopes import PLATFORM
+from alpha_panda.contracts.stored import Latch
+from alpha_panda.errors import UserInputError
+from unit.cli.kit import Alpha, Called
+from unit.cli.operating import Operator
+
+HALTED, REDUCING, ACTIVE = TradingState.HALTED, TradingState.REDUCING, TradingState.ACTIVE
+PAPER, ALPHA = "account/paper", "strategy/alpha"
+
+
+def halted(operator: Operator, *words: str) -> Called:
+    return operator("halt", *words, "--reason", "odd fills", "--by", "ann", "-o", "json")
+
+
+@pytest.mark.parametrize("word", ["paper", "BrokerAccount/paper", "account/paper"])
+def test_an_account_is_halted_at_once_and_for_good(operator: Operator, word: str) -> None:
+    called = halted(operator, word)
+    assert called.code == 0
+    (halt,) = called.json["halts"]
+    assert (halt["scope"], halt["in_force"], halt["complete"], halt["problems"]) == (PAPER, True, True, [])
+    assert halt["kept_in"] == ["paper.control"]
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+    assert operator.run(operator.site.latch_ids(PAPER)) == [halt["latch"]["id"]]
+    (change,) = operator.run(operator.site.told())
+    assert (change.scope, change.latch_id, change.action) == (PAPER, halt["latch"]["id"], "set")
+    assert (change.reason, change.set_by, change.state) == ("odd fills", "ann", HALTED)
+    assert operator.run(operator.site.told("second")) == []
+
+
+@pytest.mark.parametrize(("words", "scope"), [(["--all"], PLATFORM), (["Strategy/alpha"], ALPHA)])
+def test_what_concerns_every_account_is_kept_by_every_account(
+    operator: Operator, words: list[str], scope: str
+) -> None:
+    """Each order-tracker puts back its own topic alone, and its account may trade after that."""
+    called = halted(operator, *words)
+    assert called.code == 0
+    assert called.json["halts"][0]["kept_in"] == ["paper.control", "second.control"]
+    assert operator.run(operator.site.state(scope)) is HALTED
+    assert [
+        item.scope for account in ("paper", "second") for item in operator.run(operator.site.told(account))
+    ] == [
+        scope,
+        scope,
+    ]
+
+
+def test_reducing_lets_positions_be_closed(operator: Operator) -> None:
+    called = operator("halt", "paper", "--reducing", "--reason", "calm down")
+    assert called.code == 0
+    first, second = called.out.splitlines()
+    assert re.fullmatch(
+        "account/paper is Reducing: latch by-hand-20231114T221320Z-[0-9a-f]{6} is in force", first
+    )
+    assert second == "account/paper: kept in paper.control"
+    assert operator.run(operator.site.state(PAPER)) is REDUCING
+
+
+def test_several_scopes_have_a_latch_each(operator: Operator) -> None:
+    called = halted(operator, "paper", "second", "paper")
+    assert [item["scope"] for item in called.json["halts"]] == [PAPER, "account/second"]
+    assert operator.run(operator.site.state("account/second")) is HALTED
+
+
+def test_two_halts_of_one_scope_are_two_latches(operator: Operator) -> None:
+    halted(operator, "paper")
+    halted(operator, "paper")
+    ids = operator.run(operator.site.latch_ids(PAPER))
+    assert len(set(ids)) == 2
+    keys = {record.key for record in operator.run(operator.site.records("paper.control"))}
+    assert keys == {f"{PAPER}/{latch_id}" for latch_id in ids}  # the topic is compacted: each latch stays
+
+
+# ---------------------------------------------------------------------------------------------- half a halt
+
+
+def test_without_kafka_the_halt_acts_and_says_what_is_missing(operator: Operator) -> None:
+    operator.site.bus.down = True
+    called = halted(operator, "paper")
+    (halt,) = called.json["halts"]
+    assert called.code == 1
+    assert (halt["in_force"], halt["complete"], halt["kept_in"]) == (True, False, [])
+    assert f"--latch {halt['latch']['id']}" in called.err
+    assert "not kept in Kafka" in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+
+
+def test_a_half_halt_is_completed_under_its_id(operator: Operator) -> None:
+    operator.site.memory_bus.faults.fail_sends(1)
+    latch_id = halted(operator, "paper").json["halts"][0]["latch"]["id"]
+    operator.site.clock.time += 60_000_000_000
+    again = operator("halt", "paper", "--reason", "again", "--latch", latch_id, "-o", "json")
+    assert again.code == 0
+    assert operator.run(operator.site.latch_ids(PAPER)) == [latch_id]
+    (change,) = operator.run(operator.site.told())
+    assert change.reason == "odd fills"  # the latch as it was set, not as it was repeated
+    assert again.json["halts"][0]["latch"]["reason"] == "odd fills"
+
+
+def test_a_mute_kafka_holds_nobody_up(operator: Operator) -> None:
+    operator.site.bus.mute = True
+    called = operator("halt", "paper", "--reason", "x")
+    assert called.code == 1
+    assert "no answer within 0.5 s" in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+
+
+def test_that_it_acts_is_said_before_kafka_is_asked(
+    operator: Operator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    async def topics() -> Any:
+        said.append(capsys.readouterr().out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(operator.site.bus, "topics", topics)
+    called = operator("halt", "paper", "--reason", "x")
+    assert "is in force" in said[0]
+    assert called.code == 1
+    assert "interrupted" in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+
+
+def test_without_redis_nothing_is_in_force_and_kafka_keeps_it(operator: Operator) -> None:
+    operator.site.refuse("set_latch")
+    called = operator("halt", "paper", "--reason", "x")
+    assert called.code == 1
+    assert called.out.startswith("account/paper is NOT Halted")
+    assert "is in force" not in called.out
+    assert "kept in paper.control" in called.out
+    assert "NOT in force" in called.err
+    assert len(operator.run(operator.site.told())) == 1
+
+
+def test_a_lost_reply_of_redis_is_asked_again(operator: Operator) -> None:
+    operator.site.database.faults.lose_reply("set_latch")
+    assert halted(operator, "paper").code == 0
+    assert len(operator.run(operator.site.latch_ids(PAPER))) == 1
+
+
+def test_a_scope_that_nobody_knows_is_latched_and_reported(operator: Operator) -> None:
+    called = operator("halt", "papr", "--reason", "x")
+    assert called.code == 1
+    assert "is the name right?" in called.err
+    assert "accounts: paper, second" in called.err
+    assert operator.run(operator.site.state("account/papr")) is HALTED
+
+
+def test_an_old_id_with_another_state_is_reported(operator: Operator) -> None:
+    operator("halt", "paper", "--reducing", "--reason", "x", "--latch", "mine")
+    called = operator("halt", "paper", "--reason", "x", "--latch", "mine")
+    assert called.code == 1
+    assert "mine was set as Reducing" in called.err
+    assert operator.run(operator.site.state(PAPER)) is REDUCING
+
+
+# ---------------------------------------------------------------------------------------------- what is said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("halt", "--reason", "x"),
+        ("halt", "paper", "--all", "--reason", "x"),
+        ("halt", "paper", "--reason", " "),
+        ("halt", "Feed/demo", "--reason", "x"),
+        ("halt", "Paper", "--reason", "x"),
+        ("halt", "paper"),
+        ("resume",),
+        ("resume", "paper", "--all"),
+        ("resume", "paper", "--latch", "a", "--every-latch"),
+    ],
+)
+def test_what_is_unclear_does_nothing(operator: Operator, words: tuple[str, ...]) -> None:
+    called = operator(*words)
+    assert called.code == 2
+    assert called.err.startswith("error: ")
+    assert operator.run(operator.site.state(PLATFORM)) is ACTIVE
+    assert operator.run(operator.site.state(PAPER)) is ACTIVE
+
+
+@pytest.mark.parametrize("text", ["", "/", "Strategy/", "a/b/c", "A", "-a", "a" * 41, "Strategy/a.b"])
+def test_what_is_no_name_is_no_scope(text: str) -> None:
+    with pytest.raises(UserInputError, match="is no scope"):
+        scope_of(text)
+
+
+def test_the_addresses_are_asked_for(alpha: Alpha) -> None:
+    called = alpha("halt", "--all", "--reason", "x")
+    assert called.code == 2
+    assert "ALPHAPANDA_KAFKA_BOOTSTRAP_SERVERS" in called.err
+    assert "ALPHAPANDA_REDIS_URL" in called.err
+
+
+# -------------------------------------------------------------------------------------------------- resume
+
+
+def test_without_an_id_resume_only_shows(operator: Operator) -> None:
+    latch_id = halted(operator, "paper").json["halts"][0]["latch"]["id"]
+    called = operator("resume", "paper")
+    assert called.code == 0
+    assert "account/paper is Halted: 1 latch; its manifest asks for Active" in called.out
+    assert f"{latch_id}\tHalted\t2023-11-14T22:13:20.000Z\tann\todd fills" in called.out
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+    assert operator.site.bus.asked == 1  # by the halt: looking needs no Kafka
+
+
+def test_a_named_latch_is_cleared_in_both(operator: Operator) -> None:
+    first = halted(operator, "--all").json["halts"][0]["latch"]["id"]
+    second = halted(operator, "--all").json["halts"][0]["latch"]["id"]
+    called = operator("resume", "--all", "--latch", first, "--reason", "looked", "--by", "bob", "-o", "json")
+    assert called.code == 0
+    assert [item["id"] for item in called.json["cleared"]] == [first]
+    assert [item["id"] for item in called.json["latches"]] == [second]
+    assert called.json["state"] == "Halted"
+    for account in ("paper", "second"):
+        last = operator.run(operator.site.told(account))[-1]
+        assert (last.latch_id, last.action, last.reason, last.set_by) == (first, "cleared", "looked", "bob")
+    assert operator("resume", "--all", "--latch", second).code == 0
+    assert operator.run(operator.site.state(PLATFORM)) is ACTIVE
+
+
+def test_every_latch_wants_a_yes(operator: Operator) -> None:
+    halted(operator, "paper")
+    halted(operator, "paper")
+    called = operator("resume", "paper", "--every-latch")
+    assert called.code == 2
+    assert "add --yes to clear all 2" in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+    assert operator("resume", "paper", "--every-latch", "--yes").code == 0
+    assert operator.run(operator.site.state(PAPER)) is ACTIVE
+
+
+def test_an_unknown_id_clears_nothing_and_names_what_is_there(operator: Operator) -> None:
+    latch_id = halted(operator, "paper").json["halts"][0]["latch"]["id"]
+    called = operator("resume", "paper", "--latch", latch_id, "--latch", "gone")
+    assert called.code == 2
+    assert "has no latch gone" in called.err
+    assert latch_id in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+    assert len(operator.run(operator.site.told())) == 1
+
+
+def test_the_manifests_word_is_left_alone(operator: Operator) -> None:
+    operator.run(operator.site.control.put_spec(PAPER, HALTED, 1e9))
+    latch_id = halted(operator, "paper").json["halts"][0]["latch"]["id"]
+    called = operator("resume", "paper", "--latch", latch_id)
+    assert called.code == 0
+    assert "account/paper is Halted: no latch; its manifest asks for Halted" in called.out
+
+
+def test_a_state_that_nobody_renews_is_said(operator: Operator) -> None:
+    operator.run(operator.site.control.put_spec(PAPER, ACTIVE, 1))
+    operator.site.clock.time += 2_000_000_000
+    assert "the manifest's Active ran out" in operator("resume", "paper").out
+    assert "no trading state was ever written" in operator("resume", "other").out
+
+
+def test_without_kafka_nothing_is_released(operator: Operator) -> None:
+    latch_id = halted(operator, "paper").json["halts"][0]["latch"]["id"]
+    operator.site.bus.down = True
+    called = operator("resume", "paper", "--latch", latch_id)
+    assert called.code == 1
+    assert "nothing was cleared, the latches stand" in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+
+
+def test_a_clearing_that_redis_refuses_can_be_repeated(operator: Operator) -> None:
+    latch_id = halted(operator, "paper").json["halts"][0]["latch"]["id"]
+    operator.site.refuse("clear_latch", times=5)
+    called = operator("resume", "paper", "--latch", latch_id)
+    assert called.code == 1
+    assert "may still stand in Redis" in called.err
+    assert operator.run(operator.site.state(PAPER)) is HALTED
+    assert operator("resume", "paper", "--latch", latch_id).code == 0
+    assert operator.run(operator.site.state(PAPER)) is ACTIVE
+
+
+def test_a_latch_of_a_mistyped_name_can_be_cleared(operator: Operator) -> None:
+    latch_id = operator("halt", "papr", "--reason", "x", "-o", "json").json["halts"][0]["latch"]["id"]
+    assert operator("resume", "papr", "--latch", latch_id).code == 0
+    assert operator.run(operator.site.latch_ids("account/papr")) == []
+
+
+@pytest.mark.parametrize(
+    ("latch_id", "by", "noted"),
+    [
+        ("daily-loss-2023-11-14", "risk", "raise maxDailyLoss"),
+        ("drawdown-2023-11-14", "risk", "raise maxDrawdown"),
+        ("daily-loss-2023-11-14", "ann", ""),
+        ("gap-paper.orders.filled-0-7", "risk", ""),
+    ],
+)
+def test_a_loss_that_may_stand_is_explained_before_and_after(
+    operator: Operator, latch_id: str, by: str, noted: str
+) -> None:
+    latch = Latch(latch_id=latch_id, scope=PAPER, state=REDUCING, reason="lost", set_by=by, set_at=1)
+    operator.run(operator.site.control.set_latch(latch))
+    for words in (("resume", "paper"), ("resume", "paper", "--latch", latch_id)):
+        called = operator(*words)
+        assert called.code == 0
+        assert noted in called.err
+        assert bool(called.err) is bool(noted)
