@@ -9,7 +9,22 @@ from hypothesis import core
 
 from unit.project.repository import ROOT, read
 
-TARGETS = ["bench", "clean", "demo", "docs", "format", "help", "image", "lint", "lock", "setup", "test"]
+TARGETS = [
+    "bench",
+    "clean",
+    "demo",
+    "docs",
+    "format",
+    "help",
+    "image",
+    "lint",
+    "lock",
+    "models",
+    "servers",
+    "setup",
+    "soak",
+    "test",
+]
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)])
@@ -41,7 +56,7 @@ def test_documents_name_targets_that_exist(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [".ci/run", "tools/find-python", "tools/lock"])
+@pytest.mark.parametrize("name", [".ci/run", "tools/find-python", "tools/install-test-tools", "tools/lock"])
 def test_scripts_can_be_run(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)
     assert re.match(r"#!/(bin/sh|usr/bin/env bash)\n", read(name))
