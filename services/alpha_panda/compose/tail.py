@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
+from alpha_panda.contracts.topics import TopicMap, TopicSpec, ticks_topic
 from alpha_panda.errors import TransientError
 from alpha_panda.ports import Consumer, EventBus, Record, Subscription, TopicPartition
 from alpha_panda.runtime.dead_letter import dead_letter_topics
@@ -23,9 +23,7 @@ CATCH_UP_SECONDS: Final = 5.0
 def topics_of(resources: ResourceSet, settings: Settings) -> list[TopicSpec]:
     """Return all topics of the manifests' resources, dead letters included."""
     prefix = settings.topic_prefix
-    specs = [
-        TopicSpec(market_ticks(name, prefix), feed.spec.partitions) for name, feed in resources.feeds.items()
-    ]
+    specs = [ticks_topic(name, feed.spec.partitions, prefix) for name, feed in resources.feeds.items()]
     for account in resources.accounts:
         specs += TopicMap(account, prefix).specs(settings.order_partitions)
     return [*specs, *dead_letter_topics(spec.name for spec in specs if not spec.compacted)]

@@ -82,9 +82,7 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
             bus=bus,
             prices=RedisPriceCache(prices, waiting=waiting),
             journal=cache(lambda account: RedisOrderJournal(journal, account)),
-            decisions=cache(
-                lambda account: RedisDecisionStore(journal, account)
-            ),
+            decisions=cache(lambda account: RedisDecisionStore(journal, account)),
             checkpoints=RedisCheckpointStore(journal),
             control=RedisControlStore(journal),
             lease=RedisLease(journal),
@@ -172,6 +170,8 @@ def kafka_connection(settings: Settings) -> "KafkaConnection":
         max_poll_interval=settings.kafka_max_poll_seconds,
         reconnect_initial=settings.kafka_reconnect_initial_seconds,
         reconnect_max=settings.kafka_reconnect_max_seconds,
+        short_retention_hours=settings.kafka_tick_retention_hours,
+        replication_factor=settings.kafka_replication_factor,
         retention_hours=settings.kafka_retention_days * 24,
     )
 

@@ -106,6 +106,11 @@ def market_ticks(feed: str, prefix: str = "") -> str:
     return f"{prefix}{feed}.market.ticks"
 
 
+def ticks_topic(feed: str, partitions: int, prefix: str = "") -> TopicSpec:
+    """Return the topic of a feed's ticks: worthless after a day, and by far the largest."""
+    return TopicSpec(market_ticks(feed, prefix), partitions, short_lived=True)
+
+
 def dlq(topic: str) -> str:
     """Return the dead letter queue of a topic."""
     return topic + DLQ_SUFFIX

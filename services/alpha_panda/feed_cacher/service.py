@@ -7,7 +7,7 @@ import structlog
 
 from alpha_panda.contracts.events import Tick, TickBatch
 from alpha_panda.contracts.stored import PriceRange, Quote
-from alpha_panda.contracts.topics import TopicSpec, market_ticks
+from alpha_panda.contracts.topics import ticks_topic
 from alpha_panda.errors import DependencyUnavailableError, FencedError, UnknownOutcomeError
 from alpha_panda.ports import Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
@@ -128,12 +128,14 @@ def build(context: ServiceContext) -> StreamService:
     settings = context.settings
     cacher = FeedCacher(context)
     feed = context.resources.feeds[context.resource]
-    topic = market_ticks(context.resource, settings.topic_prefix)
+    ticks = ticks_topic(context.resource, feed.spec.partitions, settings.topic_prefix)
     cacher.service = (
         StreamServiceBuilder("feed-cacher", context)
-        .topics([TopicSpec(topic, feed.spec.partitions)])
+        .topics([ticks])
         .consume(
-            Subscription(group=f"{settings.topic_prefix}{context.resource}.feed-cacher", topics=(topic,)),
+            Subscription(
+                group=f"{settings.topic_prefix}{context.resource}.feed-cacher", topics=(ticks.name,)
+            ),
             cacher.handle,
             when_open=BreakerAction.PAUSE,
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from alpha_panda.contracts.codec import encode_ticks
 from alpha_panda.contracts.events import Tick, TickBatch
-from alpha_panda.contracts.topics import TopicSpec, market_ticks, tick_partition
+from alpha_panda.contracts.topics import tick_partition, ticks_topic
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError
 from alpha_panda.ports import Outgoing, Producer, SourceBatch
@@ -26,9 +26,7 @@ class MarketFeedService:
         self._source = context.ports.source(context.resource)
         self._instruments = tuple(feed.instruments)
         self._sequencer = Sequencer(self._instruments, feed.spec.partitions)
-        self.topic = TopicSpec(
-            market_ticks(context.resource, context.settings.topic_prefix), feed.spec.partitions
-        )
+        self.topic = ticks_topic(context.resource, feed.spec.partitions, context.settings.topic_prefix)
         self._lanes_in_use = {tick_partition(item.token, feed.spec.partitions) for item in self._instruments}
         self._beat_ns = nanoseconds(context.settings.heartbeat_seconds)
         self._lane_told_at: dict[int, int] = {}

@@ -71,6 +71,11 @@ class KafkaSettings(BaseSettings):
         description="How long the services' topics keep records. "
         "Why: what is rebuilt after a loss of Redis comes from here; twice the week that this needs.",
     )
+    kafka_tick_retention_hours: Count = Field(
+        default=24,
+        description="How long topics of ticks keep records. "
+        "Why: a strategy that was away for longer needs no old prices, and ticks fill disks.",
+    )
     kafka_reconnect_initial_seconds: Seconds = Field(
         default=0.1,
         description="First wait before a broken connection is made anew; then doubled, with jitter. "

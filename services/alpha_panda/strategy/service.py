@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from alpha_panda.contracts.keys import strategy_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import Strategy as StrategyResource
-from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
+from alpha_panda.contracts.topics import TopicMap, ticks_topic
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
@@ -30,7 +30,7 @@ def build(context: ServiceContext) -> StreamService:
     feed_name = strategies[0].spec.market_feed
     feed = context.resources.feeds[feed_name]
     settings = context.settings
-    ticks = TopicSpec(market_ticks(feed_name, settings.topic_prefix), feed.spec.partitions)
+    ticks = ticks_topic(feed_name, feed.spec.partitions, settings.topic_prefix)
     runner_name = names[0] if len(names) == 1 else feed_name
     group = f"{settings.topic_prefix}{runner_name}.strategy"
     runner = Runner(context, group, ticks.name)

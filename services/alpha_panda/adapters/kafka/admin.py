@@ -104,7 +104,7 @@ class KafkaAdmin:
 
     def _creation(self, spec: TopicSpec, brokers: int) -> tuple[Any, ...]:
         connection = self._connection
-        replicas = connection.replication_factor or min(REPLICAS, brokers)
+        replicas = min(connection.replication_factor or REPLICAS, brokers)
         in_sync = connection.min_insync_replicas or (2 if replicas >= REPLICAS else 1)
         config = {"min.insync.replicas": str(in_sync)}
         if spec.compacted:

@@ -113,7 +113,7 @@ class Diagnosis:
 
 async def diagnose(connection: KafkaConnection, deadline: float) -> Diagnosis:
     """Connect to each bootstrap server once, for the reason that aiokafka only logs."""
-    reasons = []
+    reasons: list[str] = []
     left = deadline - asyncio.get_running_loop().time()
     if left <= 0:
         return Diagnosis()
@@ -133,7 +133,9 @@ async def diagnose(connection: KafkaConnection, deadline: float) -> Diagnosis:
                 final=True,
             )
         except TimeoutError:
-            return Diagnosis("; ".join(reasons))  # no reason of its own: an earlier attempt may have known more
+            return Diagnosis(
+                "; ".join(reasons)
+            )  # no reason of its own: an earlier attempt may have known more
         except (KafkaError, OSError, ValueError) as error:
             reasons.append(f"{server}: {describe(error)}")
         else:

@@ -48,7 +48,7 @@ class KafkaConnection:
         fetch_max_bytes: of one answer of a broker.
         partition_fetch_bytes: of one partition in it; what a slow reader of a partition holds in memory.
         batch_bytes: of one produced batch, at most; below the broker's `message.max.bytes`.
-        replication_factor: of new topics; None: 3, or as many brokers as there are.
+        replication_factor: of new topics, at most as many as there are brokers; None: 3.
         min_insync_replicas: of new topics; None: 2 where the topic has 3 replicas, else 1.
         retention_hours: of new topics, at least: the journal is rebuilt from seven days of signals and orders.
         short_retention_hours: of new topics that are marked as short-lived (ticks).
