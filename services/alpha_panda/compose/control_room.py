@@ -118,6 +118,12 @@ class ControlRoom:
             if setting.in_force:
                 on_force(latch)
         told = await self._tell_all([latch for latch, _ in acting])
+        # Once more, now that the topic has it: had the store come back without its memory in between, whoever puts
+        # latches back may have read the topic too early (tests/models: halt_sets_again).
+        acting = [
+            (latch, setting.and_then((await self._set(latch))[1]) if kept else setting)
+            for (latch, setting), (kept, _) in zip(acting, told, strict=True)
+        ]
         return [
             Halt(
                 latch=latch,
@@ -263,6 +269,11 @@ class _Setting:
 
     in_force: bool = True
     problems: tuple[str, ...] = ()
+
+    def and_then(self, later: "_Setting") -> "_Setting":
+        """Return what it said to the same latch twice."""
+        problems = tuple(dict.fromkeys((*self.problems, *later.problems)))
+        return _Setting(in_force=later.in_force, problems=problems)
 
 
 def _targets(scope: str, accounts: Sequence[str]) -> list[str]:

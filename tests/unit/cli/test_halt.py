@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from alpha_panda.adapters.memory.database import EMPTY_IMAGE
 from alpha_panda.cli.halt import scope_of
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.scopes import PLATFORM
@@ -34,6 +35,22 @@ def test_an_account_is_halted_at_once_and_for_good(operator: Operator, word: str
     assert (change.scope, change.latch_id, change.action) == (PAPER, halt["latch"]["id"], "set")
     assert (change.reason, change.set_by, change.state) == ("odd fills", "ann", HALTED)
     assert operator.run(operator.site.told("second")) == []
+
+
+def test_a_halt_that_redis_forgot_while_kafka_was_told_is_in_force_all_the_same(operator: Operator) -> None:
+    """The order-tracker may have read the topic before the latch was in it; nobody else would put it back."""
+    site = operator.site
+    produced = site.bus.producer
+
+    def forgetful(client: str) -> Any:
+        site.database.restart(EMPTY_IMAGE)
+        return produced(client)
+
+    site.bus.producer = forgetful
+    called = halted(operator, "paper")
+    assert called.code in (0, 1)  # 1: nobody has written the scope's state again yet
+    assert called.json["halts"][0]["in_force"] is True
+    assert operator.run(site.latch_ids(PAPER)) == [called.json["halts"][0]["latch"]["id"]]
 
 
 @pytest.mark.parametrize(("words", "scope"), [(["--all"], PLATFORM), (["Strategy/alpha"], ALPHA)])
