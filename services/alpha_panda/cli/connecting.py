@@ -2,7 +2,6 @@
 
 import asyncio
 import getpass
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -60,8 +59,7 @@ def _log_little(settings: Settings) -> None:
     if "log_level" in settings.model_fields_set:
         configure_logging(settings)
         return
-    configure_logging(settings.model_copy(update={"log_level": "ERROR"}))
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    configure_logging(settings.model_copy(update={"log_level": "ERROR"}), clients=False)
 
 
 def person(by: str | None) -> str:

@@ -76,11 +76,19 @@ def wants_json(log_format: str, stream: TextIO) -> bool:
     return log_format == "json" or (log_format == "auto" and not stream.isatty())
 
 
-def configure_logging(settings: Settings, stream: TextIO | None = None, *, tracebacks: bool = True) -> None:
+CLIENTS: Final = "aiokafka"
+"""Logger of the one library that reports trouble with its servers by itself."""
+
+
+def configure_logging(
+    settings: Settings, stream: TextIO | None = None, *, tracebacks: bool = True, clients: bool = True
+) -> None:
     """Send structlog's and the standard library's logs to `stream` (stderr), in the format of the settings.
 
-    Without `tracebacks` an error is told by its words alone.
+    Without `tracebacks` an error is told by its words alone; without `clients` the Kafka client tells nothing: who
+    calls it tells what became of the call.
     """
+    logging.getLogger(CLIENTS).setLevel(logging.NOTSET if clients else logging.CRITICAL)
     target = sys.stderr if stream is None else stream
     level = logging.getLevelNamesMapping()[settings.log_level]
     before: list[structlog.typing.Processor] = [
