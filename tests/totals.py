@@ -5,7 +5,6 @@ def test_kill(tally):
     tally("crash points")            # only a test that passes counts
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 PREFIX = "total:"
 Tally = Callable[..., None]
 
-_totals: Counter[str] = Counter()
+_totals: dict[str, float] = {}
 _lines: dict[str, str] = {}
 
 
@@ -37,8 +36,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         what = name.removeprefix(PREFIX)
         if isinstance(amount, str):
             _lines[what] = amount
-        else:
-            _totals[what] += amount  # type: ignore[assignment] # a property may be any number
+        elif isinstance(amount, int | float):
+            _totals[what] = _totals.get(what, 0) + amount
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -328,11 +328,12 @@ class OrderJournal(Protocol):
         the book shows FAILED (the broker refused it: nothing traded).
         """
 
-    async def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch) -> JournalEntry | None:
-        """Book a row of the broker that has our tag and no entry, as `late`, and set the latch, in one step.
+    async def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch | None) -> JournalEntry | None:
+        """Book a row of the broker that has no entry, as `late`, and set the latch, in one step.
 
         `entry` is made from the row; where its signal is not known, `signal_id` is `external:` and the broker's
         id. Afterwards BEGIN, `refuse` and `settle` of a signal with this tag find it. None if the id is known.
+        No latch: an order that is none of ours, as a person's own trade is; its tag must not be of our form.
         """
 
     async def get(self, signal_id: str) -> JournalEntry | None:

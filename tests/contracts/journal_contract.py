@@ -710,6 +710,17 @@ class TrackerContract(_AtTheDesk):
         assert control.latches == (latch("orphan"),)
         assert await desk.stores.journal.orphan(desk.lease, row, latch("again")) is None
 
+    async def test_row_of_somebody_else_is_booked_and_latches_nothing(self, desk: Desk) -> None:
+        row = entry(signal("external:b9"), STATE.FILLED, tag="external:b9", filled_quantity=Decimal(10))
+        booked = await desk.stores.journal.orphan(desk.lease, row, None)
+        assert booked == await desk.stored("external:b9")
+        assert booked is not None
+        assert (booked.late, booked.filled_quantity) == (True, 10)
+        assert await desk.open_ids() == ["external:b9"]
+        (control,) = await desk.stores.control.read([SCOPE])
+        assert control.latches == ()
+        assert await desk.stores.journal.orphan(desk.lease, row, None) is None
+
     async def test_begin_finds_an_orphan_by_its_tag(self, desk: Desk) -> None:
         """The order is at the broker already: its signal must never get GO."""
         row = entry(signal("external:b9"), STATE.FILLED, tag=broker_tag("s1"))

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 import pytest
 
-from alpha_panda.adapters.memory import control, decisions, journal, journal_state, leases
+from alpha_panda.adapters.memory import (
+    checkpoints,
+    control,
+    decisions,
+    journal,
+    journal_state,
+    leases,
+    prices,
+)
 
 MODULES: Final[dict[str, types.ModuleType]] = {
     "journal": journal,
@@ -14,6 +22,8 @@ MODULES: Final[dict[str, types.ModuleType]] = {
     "decisions": decisions,
     "control": control,
     "leases": leases,
+    "checkpoints": checkpoints,
+    "prices": prices,
 }
 LEASED: Final = "        self._require_lease(lease_epoch)\n"
 NEVER: Final = "if False:"
@@ -161,6 +171,27 @@ GUARDS: Final[dict[str, tuple[str, str, str]]] = {
         "entry.revision != revision or entry.state.in_doubt:",
         "entry.revision != revision:",
     ),
+    # ------------------------------------------------------------------------------------ strategies and feeds
+    "incarnation of this run": (
+        "checkpoints",
+        "if state.claim != (incarnation, self.database.run_id):",
+        NEVER,
+    ),
+    "feed epoch": ("prices", "if feed_epoch < state.epoch:", NEVER),
+    "newer sequence": ("prices", "quote.seq > old.seq", "True"),
+    "newer epoch": ("prices", "else quote.feed_epoch > old.feed_epoch", "else True"),
+    "own proofs": (
+        "prices",
+        "self.partitions, self.heartbeats = partitions, {}",
+        "self.partitions = partitions",
+    ),
+    "newer heartbeat": ("prices", "if ts > self.heartbeats.get(partition, ts - 1):", "if True:"),
+    # A cursor of memory is never above what is here: the count outlives what is stored. Without that it is.
+    "cursor of this store": (
+        "prices",
+        "cursor=self.database.count(_name(feed))",
+        "cursor=1 + sum(map(len, kept.values()))",
+    ),
 }
 """Guard → (module, what it says, what it says without the guard)."""
 
@@ -172,6 +203,8 @@ def memory_kinds() -> dict[str, Any]:
         "decisions": decisions.MemoryDecisionStore,
         "control": control.MemoryControlStore,
         "leases": leases.MemoryLease,
+        "checkpoints": checkpoints.MemoryCheckpointStore,
+        "prices": prices.MemoryPriceCache,
     }
 
 

@@ -2,32 +2,36 @@
 
 Both see one virtual time and the same arguments. What a store makes up itself (epochs, revisions) need not be equal,
 but must correspond: the same one here always means the same one there. A restart of Redis is played by another run
-id and by putting its keys back; real restarts are in the contract suites.
+id and by putting its keys back; real restarts are in the contract suites. A store that fails (a script with an error
+in it, say) is no difference: its error goes through.
 """
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, Protocol
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis  # noqa: TC002 - as the other imports
 
 from alpha_panda.adapters.ids import RandomIds
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image, MemoryDatabase
+from alpha_panda.adapters.redis.checkpoints import RedisCheckpointStore
 from alpha_panda.adapters.redis.control import RedisControlStore
 from alpha_panda.adapters.redis.database import Argument, RedisDatabase, Reply
 from alpha_panda.adapters.redis.decisions import RedisDecisionStore
 from alpha_panda.adapters.redis.journal import RedisOrderJournal
 from alpha_panda.adapters.redis.leases import RedisLease
 from alpha_panda.adapters.redis.pool import RedisPool
+from alpha_panda.adapters.redis.prices import RedisPriceCache
 from alpha_panda.adapters.redis.scripts import Script
-from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, RiskClaim
-from alpha_panda.errors import AlphaPandaError
+from alpha_panda.contracts.stored import BeginVerdict, CheckpointClaim, JournalEntry, PriceRange, RiskClaim
+from alpha_panda.errors import FencedError, MisuseError
 from alpha_panda.ports import BeginRequest
 from alpha_panda.testing.servers.redis import RedisServer
 from contracts.harness import ACCOUNT, Lose
+from contracts.lua_guards import Patch
 from contracts.memory_stores import CountedIds, ManualClock
 
 RUN_KEY: Final = "side-by-side:run"
@@ -37,8 +41,8 @@ TIMEOUT: Final = 10.0
 RESTART_SECONDS: Final = 1.0
 """A restart takes time: that no revision comes again rests on it."""
 
-GUARD: Final = re.compile(r"-- guard: (.+)$")
-Patch = Callable[[str], str]
+REFUSALS: Final = (FencedError, MisuseError)
+"""What a store may answer; any other error is a store that has failed, and no answer to compare."""
 
 
 class Difference(AssertionError):  # noqa: N818 - what it is
@@ -52,15 +56,6 @@ class Pair(NamedTuple):
     redis: Any
 
 
-class Ports(Protocol):
-    """The stores that take part."""
-
-    journal: Any
-    decisions: Any
-    control: Any
-    lease: Any
-
-
 class MemoryPorts:
     """The memory stores; a test may put others in their places."""
 
@@ -70,6 +65,8 @@ class MemoryPorts:
         self.decisions = kinds["decisions"](self.database, ACCOUNT)
         self.control = kinds["control"](self.database)
         self.lease = kinds["leases"](self.database)
+        self.checkpoints = kinds["checkpoints"](self.database)
+        self.prices = kinds["prices"](self.database)
 
 
 class RedisPorts:
@@ -80,6 +77,8 @@ class RedisPorts:
         self.decisions = RedisDecisionStore(database, ACCOUNT)
         self.control = RedisControlStore(database)
         self.lease = RedisLease(database)
+        self.checkpoints = RedisCheckpointStore(database)
+        self.prices = RedisPriceCache(database)
 
 
 class PatchedDatabase(RedisDatabase):
@@ -96,10 +95,14 @@ class PatchedDatabase(RedisDatabase):
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as the base
     ) -> Reply:
-        text = script.text.replace(TIME, "return tonumber(ARGV[1])")
-        text = text.replace(RUN, f"return redis.call('GET', '{RUN_KEY}')")
-        patched = Script(script.name, type(self).patch(text), script.writes)
-        return await super().run(patched, keys, args, timeout=timeout)
+        return await super().run(_patched(script, type(self).patch), keys, args, timeout=timeout)
+
+
+@cache
+def _patched(script: Script, patch: Patch) -> Script:
+    text = script.text.replace(TIME, "return tonumber(ARGV[1])")
+    text = text.replace(RUN, f"return redis.call('GET', '{RUN_KEY}')")
+    return Script(script.name, patch(text), script.writes)
 
 
 def patched_database(server: RedisServer) -> PatchedDatabase:
@@ -107,15 +110,6 @@ def patched_database(server: RedisServer) -> PatchedDatabase:
     pool = RedisPool(server.url, timeout=TIMEOUT, max_connections=4)
     database = PatchedDatabase(pool, RandomIds(), timeout=TIMEOUT, time_offset=lambda: database.clock.time)
     return database
-
-
-def without(guard: str) -> Patch:
-    """Return a patch that takes the line of a guard out of a script."""
-
-    def patch(text: str) -> str:
-        return "\n".join(line for line in text.split("\n") if not line.endswith(f"-- guard: {guard}"))
-
-    return patch
 
 
 class Sides:
@@ -148,29 +142,33 @@ class Sides:
 
         Returns both replies, None where both raised the same error.
         """
-        return self._runner.run(self._call(port, method, args, made))
+        replies = self._runner.run(self._replies(port, method, args))
+        return self._compare(f"{port}.{method}{_side(args, 0)}", made, replies)
 
     def read(self, *calls: tuple[Any, ...]) -> None:
-        """Make calls that only read."""
+        """Make calls that only read, all at once."""
 
-        async def read() -> None:
-            for port, method, *args in calls:
-                await self._call(port, method, tuple(args), "")
+        async def read() -> list[Pair]:
+            return await asyncio.gather(*(self._replies(port, method, args) for port, method, *args in calls))
 
-        self._runner.run(read())
+        for (port, method, *args), replies in zip(calls, self._runner.run(read()), strict=True):
+            self._compare(f"{port}.{method}{_side(tuple(args), 0)}", "", replies)
 
-    async def _call(self, port: str, method: str, args: tuple[Any, ...], made: str) -> Pair | None:
-        memory = await _outcome(getattr(getattr(self.memory, port), method)(*_side(args, 0)))
-        other = await _outcome(getattr(getattr(self.redis, port), method)(*_side(args, 1)))
-        what = f"{port}.{method}{_side(args, 0)}"
-        if isinstance(memory, AlphaPandaError) or isinstance(other, AlphaPandaError):
+    async def _replies(self, port: str, method: str, args: Sequence[Any]) -> Pair:
+        memory = await _outcome(getattr(getattr(self.memory, port), method)(*_side(tuple(args), 0)))
+        other = await _outcome(getattr(getattr(self.redis, port), method)(*_side(tuple(args), 1)))
+        return Pair(memory, other)
+
+    def _compare(self, what: str, made: str, replies: Pair) -> Pair | None:
+        memory, other = replies
+        if isinstance(memory, REFUSALS) or isinstance(other, REFUSALS):
             self._require(type(memory) is type(other), what, memory, other)
             return None
         if made and memory is not None and other is not None:
             self._correspond(what, made, memory, other)
         else:
             self._same(what, memory, other)
-        return Pair(memory, other)
+        return replies
 
     # --------------------------------------------------------------------------------------------- the world
 
@@ -213,6 +211,16 @@ class Sides:
             self._correspond(what, "risk", memory.epoch, other.epoch)
             alike_claim = msgspec.structs.replace(other, epoch=memory.epoch)
             self._require(memory == alike_claim, what, memory, other)
+        elif isinstance(memory, CheckpointClaim) and isinstance(other, CheckpointClaim):
+            self._correspond(what, "incarnation", memory.incarnation, other.incarnation)
+            self._correspond(what, "run", memory.store_run_id, other.store_run_id)
+            self._require(
+                (memory.checkpoint, memory.folds) == (other.checkpoint, other.folds), what, memory, other
+            )
+        elif isinstance(memory, PriceRange) and isinstance(other, PriceRange):
+            self._correspond(what, "cursor", memory.cursor, other.cursor)
+            alike_range = msgspec.structs.replace(other, cursor=memory.cursor)
+            self._require(memory == alike_range, what, memory, other)
         elif isinstance(memory, list) and isinstance(other, list):
             self._require(len(memory) == len(other), what, memory, other)
             for one, another in zip(memory, other, strict=True):
@@ -234,7 +242,7 @@ class Sides:
 async def _outcome(operation: Awaitable[Any]) -> Any:
     try:
         return await operation
-    except AlphaPandaError as error:
+    except REFUSALS as error:
         return error
 
 
@@ -246,4 +254,6 @@ def _side(value: Any, side: int) -> Any:
         return replace(value, journal_epoch=_side(value.journal_epoch, side))
     if isinstance(value, tuple):
         return tuple(_side(item, side) for item in value)
+    if isinstance(value, dict):
+        return {key: _side(item, side) for key, item in value.items()}
     return value

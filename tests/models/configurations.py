@@ -99,7 +99,6 @@ _JOURNAL: Final[dict[str, dict[str, int]]] = {
 _JOURNAL_FULL: Final = {
     "restart-twice",
     "restart-risk-engines",
-    "residual-restart",
     "restart-two-signals",
     "restart-empty",
 }

@@ -391,7 +391,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         RISK,
         "resting_cancelled_repeatedly",
-        "order_tracker/service.py:OrderTracker._sweep",
+        "order_tracker/service.py:OrderTracker.sweep",
         "an order that rests later stays",
         "reduced",
     ),
@@ -476,7 +476,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         CONTROL,
         "sweeps_repeatedly",
-        "order_tracker/service.py:OrderTracker._sweep",
+        "order_tracker/service.py:OrderTracker.sweep",
         "an order that rests later stays",
         "halt",
     ),

@@ -8,8 +8,6 @@ import structlog
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Log nothing: every fault has something to say."""
-    structlog.configure(
-        processors=[], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
-    )
+    structlog.configure(processors=[], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

@@ -11,6 +11,13 @@ from alpha_panda.errors import MisuseError
 LONGEST_NAP: Final = 1.0
 """Seconds after which `pace_until` looks at the wall clock again: it may have been set meanwhile."""
 
+_BOOTTIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+"""Linux's monotonic clock that also counts the time in which the machine was suspended.
+
+The usual one stands still then: a machine that slept for an hour would find its permission to send an order as
+fresh as before, and that order long since LOST.
+"""
+
 
 class RealClock:
     """The machine's clocks. `now` follows the wall clock, `monotonic` never goes back."""
@@ -25,8 +32,11 @@ class RealClock:
         return time.time_ns()
 
     def monotonic(self) -> int:
-        """Nanoseconds that never go back; only differences mean something."""
-        return time.monotonic_ns()
+        """Nanoseconds that never go back; only differences mean something.
+
+        They go on while the machine is suspended, where the system has such a clock (Linux).
+        """
+        return time.monotonic_ns() if _BOOTTIME is None else time.clock_gettime_ns(_BOOTTIME)
 
     async def sleep(self, seconds: float) -> None:
         """Wait; not at all (but let others run) for zero or less."""

@@ -1,8 +1,9 @@
 """Orders as the journal has them, and a person's word on those that nobody else can decide.
 
 A person's word goes by `OrderJournal.settle`: a compare-and-set from SENDING or UNKNOWN that needs no lease, so that
-it neither waits for the order-tracker nor shuts it out; whoever comes first decides. The order-tracker then tells the
-entry's event from `open`, as it does for every change.
+it neither waits for the order-tracker nor shuts it out; whoever comes first decides. For an order that rests but is
+missing in the broker's book it is `OrderJournal.fill`, a compare-and-set on the revision. The order-tracker then tells
+the entry's event from `open`, as it does for every change.
 """
 
 from dataclasses import dataclass
@@ -98,10 +99,10 @@ class OrderDesk:
     async def resolve(
         self, account: str, order: str, verdict: Verdict, *, dry_run: bool = False
     ) -> Resolution:
-        """Settle an entry in doubt as a person says; `dry_run` checks and changes nothing.
+        """Settle an entry in doubt, or missing at its broker, as a person says; `dry_run` checks and changes nothing.
 
         Raises:
-            UserInputError: no such order, it is not in doubt, it may still be on its way, or the numbers don't fit.
+            UserInputError: no such order, it is neither in doubt nor missing, it may still be on its way, or the numbers don't fit.
             DependencyUnavailableError: Redis does not answer; the same command again does no harm.
 
         """
@@ -140,10 +141,19 @@ class OrderDesk:
         return Found(account=account, entry=entry, decision=decision) if entry or decision else None
 
     async def _settle(self, journal: OrderJournal, before: JournalEntry, outcome: Outcome) -> JournalEntry:
-        fallback = replace(before, state=EntryState.SENDING)
-        settling = journal.settle(before.signal_id, before.attempt, outcome, fallback)
+        settling = _end_missing if before.state.resting else _end_doubt
         try:
-            return await bounded(STORE, self._seconds, settling)
+            return await bounded(STORE, self._seconds, settling(journal, before, outcome))
         except UnknownOutcomeError as error:
             message = f"{error}; whether {before.signal_id} was settled, `orders show` tells; the same command again does no harm"
             raise DependencyUnavailableError(STORE, message) from error
+
+
+async def _end_doubt(journal: OrderJournal, before: JournalEntry, outcome: Outcome) -> JournalEntry:
+    fallback = replace(before, state=EntryState.SENDING)
+    return await journal.settle(before.signal_id, before.attempt, outcome, fallback)
+
+
+async def _end_missing(journal: OrderJournal, before: JournalEntry, outcome: Outcome) -> JournalEntry:
+    ended = await journal.fill(before.signal_id, before.revision, outcome)
+    return ended or await journal.get(before.signal_id) or before

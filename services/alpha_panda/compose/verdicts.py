@@ -1,4 +1,4 @@
-"""A person's word on an order in doubt: what may be said of which order, and the outcome that it is."""
+"""A person's word on an order in doubt, or missing at its broker: what may be said of it, and what outcome it is."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -56,7 +56,7 @@ def outcome_of(entry: JournalEntry, verdict: Verdict, now: int, lost_after: int)
     """Return the outcome that the verdict gives the entry. `now` in UTC ns, `lost_after` (D) in ns.
 
     Raises:
-        UserInputError: the entry is not in doubt, the order may still arrive, or the numbers don't fit it.
+        UserInputError: the entry is neither in doubt nor missing, the order may still arrive, or the numbers don't fit it.
 
     """
     _check_doubt(entry)
@@ -97,7 +97,7 @@ def says(entry: JournalEntry, outcome: Outcome) -> bool:
 
 
 def _check_doubt(entry: JournalEntry) -> None:
-    if entry.state.resting:
+    if entry.state.resting and entry.code is not Code.ORDER_MISSING:
         raise UserInputError(
             f"order {entry.signal_id} is {entry.state}: it rests at the venue, nothing is in doubt; "
             "its strategy can cancel it, and a halt cancels all that rests"

@@ -55,6 +55,7 @@ class Code(StrEnum):
     BROKER_UNREACHABLE = "BROKER_UNREACHABLE"
     SEND_DEADLINE_PASSED = "SEND_DEADLINE_PASSED"
     ORDER_LOST = "ORDER_LOST"
+    ORDER_MISSING = "ORDER_MISSING"
     NO_FILL = "NO_FILL"
     SESSION_ENDED = "SESSION_ENDED"
     CANCELLED_BY_STRATEGY = "CANCELLED_BY_STRATEGY"
@@ -115,6 +116,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.BROKER_UNREACHABLE: "No connection to the broker; nothing was sent.",
     Code.SEND_DEADLINE_PASSED: "The permission to send ran out before the call; nothing was sent.",
     Code.ORDER_LOST: "The order was not found in the broker's book after the permission to send had ended.",
+    Code.ORDER_MISSING: "The order rests by the broker's own word, but its book does not show it; latched until a person resolves it.",
     Code.NO_FILL: "An IOC order found nothing to trade with.",
     Code.SESSION_ENDED: "A DAY order ended with its session.",
     Code.CANCELLED_BY_STRATEGY: "The strategy cancelled the order.",

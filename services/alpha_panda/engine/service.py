@@ -181,9 +181,9 @@ class Engine:
             await self._send(self._cannot_cancel(event, request, entry, code, message))
             return
         outcome = await self._router.cancel(self._account, entry)
-        if outcome.state.resting:
+        if outcome.state.resting or entry.code is Code.ORDER_MISSING:
             await self._send(self._cannot_cancel(event, request, entry, Code.CANCEL_UNCONFIRMED, UNCONFIRMED))
-            return  # what became of it is the broker's to tell, by its book
+            return  # what became of it is the broker's to tell, by its book; of one that it lacks, a person's
         if outcome.state is EntryState.CANCELLED and outcome.code is None:
             outcome = replace(outcome, code=Code.CANCELLED_BY_STRATEGY)
         changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)

@@ -12,7 +12,6 @@ import structlog
 from alpha_panda.contracts.events import Envelope
 from alpha_panda.contracts.stored import BookReading
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.errors import FencedError
 from alpha_panda.ports import OrderJournal, Producer, Trader
 from alpha_panda.runtime.context import Ports
 
@@ -82,16 +81,7 @@ class EpochKeeper:
         await self._clock.sleep((self._terms.send_within + self._terms.lost_after) / 1e9)
         while not (reading := await self._trader.order_book()).complete:
             await self._clock.sleep(self._terms.send_within / 1e9)
-        await self._require_run(run_id)
         await self._reconcile(lease_epoch, reading)
-
-    async def _require_run(self, run_id: str) -> None:
-        """Raise FencedError if the store has begun another run meanwhile: what was rebuilt may be gone again.
-
-        An order whose entry is gone would be booked as nobody's, and its signal would never have an outcome.
-        """
-        if await self._journal.run_id() != run_id:
-            raise FencedError(f"journal of {self._account}: run {run_id} of the store is over")
 
     async def _rebuild(self, lease_epoch: int, run_id: str) -> None:
         """Give the journal what Kafka knows: events settle, a validated id without one is UNKNOWN."""

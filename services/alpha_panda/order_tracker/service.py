@@ -9,7 +9,7 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import BookReading, JournalEntry
+from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError, RecordError
@@ -22,11 +22,13 @@ from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
 from .announcer import Announcer
+from .duties import in_turn
 from .epochs import EpochKeeper, EpochTerms
+from .missing import Missing, MissingTerms
 from .resolver import Resolver
 from .resting import RestingOrders
 from .strays import Strays
-from .sweeper import to_cancel
+from .sweeper import Sweeper, SweepTerms, to_cancel
 
 log = structlog.get_logger()
 
@@ -59,6 +61,18 @@ class OrderTracker:
             settings.book_reads_for_lost,
             rules.trading_day if self._live else None,
         )
+        self._missing = Missing(
+            self.topics,
+            self._journal,
+            ports.control,
+            ports.clock,
+            MissingTerms(terms.lost_after, settings.book_reads_for_lost, rules.trading_day),
+        )
+        self._sweeper = Sweeper(
+            ports.clock,
+            SweepTerms(settings.sweep_cancels_at_once, nanoseconds(settings.sweep_seconds)),
+            self._cancel,
+        )
         self._strays = Strays(self.topics, self._journal, ports.clock, feed.instruments)
         self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile)
         self.resting = RestingOrders(
@@ -75,6 +89,7 @@ class OrderTracker:
         self._lease_epoch = 0
         self._repeated = 0
         self._resolved = 0
+        self._answered: set[str] = set()  # missing orders of which the broker has said that they are over
         self.service: StreamService
 
     async def lead(self, epoch: int) -> None:
@@ -89,17 +104,34 @@ class OrderTracker:
         self.service.record_processed(len(records), records[-1].timestamp)
 
     async def look_after(self) -> None:
-        """Do every duty once: epoch, doubt, session's end, trading state, repeats, watched tokens."""
+        """Do every duty but sweeping once: epoch and book, session's end, repeats, watched tokens."""
         if not self._lease_epoch:
             raise FencedError(f"the order-tracker of {self._account} has no lease")
-        producer = self.service.producer
-        await self._epochs.ensure(self._lease_epoch, producer)
-        await self._follow_book(producer)
+        await in_turn(
+            {
+                "book": self._keep_book,
+                "expire": self._expire,
+                "repeat": self._repeat,
+                "watch": self._watch,
+            }
+        )
+
+    async def sweep(self) -> None:
+        """Cancel what the trading state forbids; apart from the other duties, which no cancellation may hold up.
+
+        Nor do they hold it up: what must not rest is cancelled also while the journal comes back.
+        """
+        resting = await self._journal.resting()
+        self._answered &= {entry.signal_id for entry in resting}
+        asked = [entry for entry in resting if entry.signal_id not in self._answered]
+        await self._sweeper.sweep(await to_cancel(self._account, asked, self._ports.control))
+
+    async def _expire(self) -> None:
         if not self._live:
-            await self.resting.expire(producer)
-        await self._sweep(producer)
-        self._repeated += await self._announcer.repeat(producer)
-        await self._watch()
+            await self.resting.expire(self.service.producer)
+
+    async def _repeat(self) -> None:
+        self._repeated += await self._announcer.repeat(self.service.producer)
 
     async def _watch(self) -> None:
         """Only a paper venue fills from the price cache; a live order is followed in the broker's book."""
@@ -108,14 +140,26 @@ class OrderTracker:
 
     # -------------------------------------------------------------------------------- the broker's book
 
+    async def _keep_book(self) -> None:
+        """Follow the book, but never beside a journal without an epoch: it may have forgotten what the book shows."""
+        producer = self.service.producer
+        await self._epochs.ensure(self._lease_epoch, producer)
+        await self._follow_book(producer)
+
     async def _follow_book(self, producer: Producer) -> None:
         """Read the book once: while something is in doubt, and always where strays are possible."""
-        doubtful = await self._journal.in_doubt()
+        doubtful, resting = await self._journal.in_doubt(), await self._followed()
         if not doubtful and not self._live:
             return
         reading = await self._trader.order_book()
         for entry in await self._judge(self._lease_epoch, doubtful, reading):
             await self._announcer.tell(producer, entry)
+        for entry in await self._missing.judge(resting, reading, producer):
+            await self._announcer.tell(producer, entry)
+
+    async def _followed(self) -> list[JournalEntry]:
+        """Return the orders that the broker's book must show; a paper venue's rest in the journal itself."""
+        return await self._journal.resting() if self._live else []
 
     async def _judge(
         self, lease_epoch: int, doubtful: Sequence[JournalEntry], reading: BookReading
@@ -132,22 +176,30 @@ class OrderTracker:
 
     # ------------------------------------------------------------------------------------ trading state
 
-    async def _sweep(self, producer: Producer) -> None:
-        for entry, reason in await to_cancel(
-            self._account, await self._journal.resting(), self._ports.control
-        ):
-            await self._cancel(producer, entry, reason)
-
-    async def _cancel(self, producer: Producer, entry: JournalEntry, reason: str) -> None:
+    async def _cancel(self, entry: JournalEntry, reason: str) -> None:
         outcome = await self._trader.cancel(entry)
         if outcome.state is entry.state and outcome.filled_quantity == entry.filled_quantity:
             return  # not cancelled yet: the next turn asks again
+        if self._missing.holds(entry):
+            self._hear_of_missing(entry, outcome)
+            return
         if outcome.state is EntryState.CANCELLED:
             outcome = replace(outcome, code=Code.CANCELLED_BY_STATE, message=reason)
-        if await self.resting.apply(producer, entry, outcome):
+        if await self.resting.apply(self.service.producer, entry, outcome):
             log.info(
                 "resting_order_cancelled", account=self._account, signal_id=entry.signal_id, reason=reason
             )
+
+    def _hear_of_missing(self, entry: JournalEntry, outcome: Outcome) -> None:
+        """Log the answer, and ask no more: whoever lost an order from the book may not know its fills either."""
+        self._answered.add(entry.signal_id)
+        log.warning(
+            "missing_order_answered",
+            account=self._account,
+            signal_id=entry.signal_id,
+            state=outcome.state.value,
+            filled_quantity=str(outcome.filled_quantity),
+        )
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""
@@ -182,6 +234,7 @@ def build(context: ServiceContext) -> StreamService:
         )
         .consume_with(tracker.resting.follow, "resting")
         .every(settings.tracker_interval_seconds, tracker.look_after, name="look-after")
+        .every(settings.tracker_interval_seconds, tracker.sweep, name="sweep")
         .details(tracker.details)
         .build()
     )

@@ -1,7 +1,9 @@
 """What the broker's book shows against the journal's word: late matches, more fills, orders nobody knows.
 
 A broker or a proxy may repeat a request, and a write frozen in a process may arrive after LOST. Such an order is
-booked and latches the account (DESIGN section 1).
+booked and latches the account (DESIGN section 1). Trades without a tag of our form are somebody else's by right: a
+person's, or the broker squaring off. They are booked too, as `external`, for they change what the account holds, and
+they latch nothing. The book is one day's: whatever of today it holds is booked, also from before the account's start.
 """
 
 import re
@@ -20,6 +22,7 @@ from alpha_panda.domain.order_events import EXTERNAL
 from alpha_panda.ports import Clock, OrderJournal, Producer
 
 from .latches import announce, halt
+from .missing import is_missing
 from .resolver import matching_row, outcome_of_row
 
 log = structlog.get_logger()
@@ -42,11 +45,7 @@ class Strays:
 
         `resolve` the entries in doubt with the same reading first.
         """
-        changed = [
-            await self._settle_one(lease_epoch, row, producer)
-            for row in reading.rows
-            if _OUR_TAG.fullmatch(row.tag)
-        ]
+        changed = [await self._settle_one(lease_epoch, row, producer) for row in reading.rows]
         return [entry for entry in changed if entry is not None]
 
     async def _settle_one(self, lease_epoch: int, row: BrokerRow, producer: Producer) -> JournalEntry | None:
@@ -54,7 +53,7 @@ class Strays:
         if entry is None:
             return await self._book(lease_epoch, row, producer)
         outcome = outcome_of_row(row)
-        if entry.state.resting and _progressed(entry, outcome):
+        if entry.state.resting and (_progressed(entry, outcome) or _is_back(entry, outcome)):
             return await self.journal.fill(entry.signal_id, entry.revision, outcome)
         if not contradicts(entry, outcome):
             return None
@@ -64,7 +63,7 @@ class Strays:
 
     async def _entry_of(self, row: BrokerRow) -> JournalEntry | None:
         """Return the entry of this very order: a second order of a tag has an entry of its own."""
-        entry = await self.journal.find_tag(row.tag)
+        entry = await self.journal.find_tag(row.tag) if is_ours(row.tag) else None
         if (
             entry is not None
             and entry.broker_order_id in ("", row.broker_order_id)
@@ -74,12 +73,30 @@ class Strays:
         return await self.journal.get(external_id(row))
 
     async def _book(self, lease_epoch: int, row: BrokerRow, producer: Producer) -> JournalEntry | None:
-        """Book an order that has our tag and no entry; one that the broker refused traded nothing."""
+        """Book an order that has no entry; one that the broker refused traded nothing."""
         if row.status in (OrderStatus.FAILED, OrderStatus.LOST):
             return None
+        if not is_ours(row.tag):
+            return await self._book_foreign(lease_epoch, row)
         reason = f"order {row.broker_order_id} has our tag {row.tag} but the journal does not know it"
         latch = await self._latch(f"stray-{row.broker_order_id}", reason, producer)
         return await self.journal.orphan(lease_epoch, self._orphan(row), latch)
+
+    async def _book_foreign(self, lease_epoch: int, row: BrokerRow) -> JournalEntry | None:
+        """Book what somebody else has traded; an order of theirs that only rests is none of our business."""
+        if not row.filled_quantity:
+            return None
+        booked = await self.journal.orphan(lease_epoch, self._orphan(row), None)
+        if booked is not None:
+            log.info(
+                "external_trade_booked",
+                account=self.topics.account,
+                broker_order_id=row.broker_order_id,
+                instrument_token=row.instrument_token,
+                side=row.side,
+                quantity=str(row.filled_quantity),
+            )
+        return booked
 
     async def _latch(self, latch_id: str, reason: str, producer: Producer) -> Latch:
         latch = halt(self.topics.account, latch_id, reason, self.clock.now())
@@ -94,7 +111,7 @@ class Strays:
             strategy_id=EXTERNAL,
             strategy_uid="",
             instrument_token=row.instrument_token,
-            symbol="" if instrument is None else instrument.symbol,
+            symbol=f"UNKNOWN:{row.instrument_token}" if instrument is None else instrument.symbol,
             side=Side(row.side),
             order_type=OrderType.MARKET,  # the book's row doesn't say
             quantity=row.quantity,
@@ -106,7 +123,7 @@ class Strays:
             signal=signal,
             state=outcome.state,
             signal_class=SignalClass.INCREASING,
-            tag=row.tag,
+            tag=row.tag if is_ours(row.tag) else signal.signal_id,  # others' may be empty, or many orders'
             revision=0,
             send_by=0,
             updated_at=0,
@@ -126,6 +143,16 @@ def external_id(row: BrokerRow) -> str:
     return f"{EXTERNAL}:{row.broker_order_id}"
 
 
+def is_ours(tag: str) -> bool:
+    """Whether a broker's tag has the form of ours."""
+    return _OUR_TAG.fullmatch(tag) is not None
+
+
+def is_foreign(entry: JournalEntry) -> bool:
+    """Whether the entry is of an order that somebody else gave: booked, and otherwise left alone."""
+    return entry.signal_id.startswith(f"{EXTERNAL}:") and not is_ours(entry.tag)
+
+
 def contradicts(entry: JournalEntry, outcome: Outcome) -> bool:
     """Whether the broker took an order that is LOST or FAILED, or filled more of one that has ended."""
     taken = entry.state in _REFUSED and outcome.state not in _REFUSED
@@ -133,7 +160,13 @@ def contradicts(entry: JournalEntry, outcome: Outcome) -> bool:
 
 
 def _progressed(entry: JournalEntry, outcome: Outcome) -> bool:
-    def stage(of: JournalEntry | Outcome) -> tuple[Decimal, int]:
-        return of.filled_quantity, int(of.state.order_status.rank)
+    return _stage(outcome) > _stage(entry)
 
-    return stage(outcome) > stage(entry)
+
+def _is_back(entry: JournalEntry, outcome: Outcome) -> bool:
+    """Whether an order that was missing is in the book again as it was: the mark comes off, the latch stays."""
+    return is_missing(entry) and _stage(outcome) == _stage(entry)
+
+
+def _stage(of: JournalEntry | Outcome) -> tuple[Decimal, int]:
+    return of.filled_quantity, int(of.state.order_status.rank)

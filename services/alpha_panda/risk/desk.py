@@ -1,5 +1,6 @@
 """The desk: gathers the facts on a signal, lets the gate rule, stores the decision, tells it, keeps the book."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -55,11 +56,15 @@ class Desk:
         self._facts = FactFinder(context, self._ledger, self._rules)
         self._latches = Latches(context)
         self._epoch = ""
+        self._journal_epoch = ""
         self._heeded = ""
         self._published: PortfolioSnapshot | None = None
         self._published_at = 0
+        self._change_told_at = 0
         wait = nanoseconds(context.settings.portfolio_replay_seconds)
         self._least_wait = wait if self._clock.virtual else 0
+        between = nanoseconds(context.settings.portfolio_change_seconds)
+        self._between_changes = 0 if self._clock.virtual else between
         self._unmarked = False
         self._unpublished = False
         self._decided = {Verdict.VALIDATED: 0, Verdict.REJECTED: 0}
@@ -107,8 +112,17 @@ class Desk:
     async def look_up(self, signals: Sequence[Signal | CancelRequest]) -> None:
         """Ask the stores, once for all, what decisions on these signals will need."""
         new = [signal for signal in signals if signal.signal_id not in self._ledger.decisions]
-        if new:
-            await self._facts.look_up(new, await self._valid_epoch())
+        if not new:
+            return
+        # What the journal knows is complete once its epoch is valid. That the epoch which was valid before still is
+        # can be asked at the same time; of another one it must be known first.
+        before = self._journal_epoch
+        if before:
+            epoch, _ = await asyncio.gather(self._journal.epoch(), self._facts.look_up(new, before))
+            if epoch == before:
+                return
+        self._journal_epoch = await self._valid_epoch()
+        await self._facts.look_up(new, self._journal_epoch)
 
     async def on_signal(self, event: Envelope, signal: Signal | CancelRequest, producer: Producer) -> None:
         """Decide on a signal once; one that is known has its stored decision re-emitted.
@@ -257,9 +271,19 @@ class Desk:
         self._unmarked = False
 
     async def publish_changes(self, producer: Producer) -> None:
-        """Publish the book if it has changed; after the save, so that one who was fenced publishes nothing."""
-        if self._unpublished:
+        """Publish the book if it has changed; if that was done a moment ago, the next call or `mark` does.
+
+        After the save, so that one who was fenced publishes nothing.
+        """
+        now = self._clock.now()
+        if self._unpublished and now - self._change_told_at >= self._between_changes:
+            self._change_told_at = now
             await self._publish(producer, "change")
+
+    @property
+    def unpublished(self) -> bool:
+        """Whether the book has changed since it was published."""
+        return self._unpublished
 
     async def publish_moves(self, producer: Producer) -> None:
         """Publish the book if prices have moved its equity: at every mark, in a replay less often."""

@@ -14,7 +14,7 @@ from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import ControlReading, Decision, PriceReading, Quote
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
-from alpha_panda.domain.book import Position, StrategyBook
+from alpha_panda.domain.book import StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
 from alpha_panda.domain.risk.gate import decide
 from alpha_panda.domain.risk.limits import Limits, StrategyLimits
@@ -82,22 +82,24 @@ class FactFinder:
         A batch is decided in milliseconds, and the engine looks at price, state and doubt again before it sends.
         """
         orders = [signal for signal in signals if isinstance(signal, Signal)]
-        known, doubtful, prices = await asyncio.gather(
+        strategies = dict.fromkeys(order.strategy_id for order in orders)
+        scopes = tuple(dict.fromkeys(scope for name in strategies for scope in scopes_of(self._name, name)))
+        known, doubtful, prices, controls = await asyncio.gather(
             self._journal.known(*(signal.signal_id for signal in signals)),
             self._journal.in_doubt(),
             self._prices(tuple(dict.fromkeys(order.instrument_token for order in orders))),
+            self._controls_of(scopes),
         )
         keys: dict[str, set[str]] = {}
         for entry in doubtful:
             keys.setdefault(entry.signal.key, set()).add(entry.signal_id)
-        strategies = dict.fromkeys(order.strategy_id for order in orders)
-        scopes = dict.fromkeys(scope for name in strategies for scope in scopes_of(self._name, name))
         self._looked_up = LookedUp(
             journal_epoch,
             known,
             prices,
             {key: frozenset(ids) for key, ids in keys.items()},
-            tuple(scopes),
+            scopes,
+            controls,
         )
 
     def known_to_the_journal(self, signal_id: str) -> bool:
@@ -174,8 +176,7 @@ class FactFinder:
         books = tuple(item.positions for item in self._ledger.book.strategies.values())
         valued = _limits_exposure(limits) or _limits_exposure(self.account_limits)
         looked_up = self._looked_up
-        short = any(map(_holds_short, (self._ledger.book.positions, *books)))
-        if (valued or short) and not looked_up.marked:
+        if (valued or self._ledger.holds_short) and not looked_up.marked:
             await self.mark()
             looked_up.marked = True
         controls = await self._controls(looked_up)
@@ -231,16 +232,14 @@ class FactFinder:
 
     async def _controls(self, looked_up: LookedUp) -> Mapping[str, ControlReading]:
         if looked_up.controls is None:
-            readings = await self._ports.control.read(looked_up.scopes)
-            looked_up.controls = {reading.scope: reading for reading in readings}
+            looked_up.controls = await self._controls_of(looked_up.scopes)
         return looked_up.controls
+
+    async def _controls_of(self, scopes: Sequence[str]) -> Mapping[str, ControlReading]:
+        readings = await self._ports.control.read(scopes) if scopes else ()
+        return {reading.scope: reading for reading in readings}
 
 
 def _limits_exposure(limits: Limits) -> bool:
     """Whether anything is limited that takes the value of all that is held."""
     return limits.max_gross_exposure is not None or limits.max_net_exposure is not None
-
-
-def _holds_short(positions: Mapping[int, Position]) -> bool:
-    """Whether there is a short position: cash must back its value of now."""
-    return any(position.quantity < 0 for position in positions.values())

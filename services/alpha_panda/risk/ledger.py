@@ -40,12 +40,14 @@ class Ledger:
         self._opening_cash = opening_cash
         self._folds: dict[str, OrderFold] = {}
         self._open: dict[str, OpenOrder] = {}
+        self._short: bool | None = None
 
     def load(self, claim: RiskClaim) -> None:
         """Take over what is stored; `decisions` then are in the order in which they were made."""
         if claim.snapshot is not None:
             state = msgspec.msgpack.decode(claim.snapshot.state, type=LedgerState)
             self.book, self.days, self.marks = state.book, state.days, state.marks
+            self._short = None
         self._folds = dict(claim.folds)
         for decision in sorted(claim.decisions.values(), key=lambda item: (item.decided_at, item.signal_id)):
             self.add(decision)
@@ -105,6 +107,7 @@ class Ledger:
         step = fold_order(self._folds.get(key, OrderFold()), update, rejected=refused)
         self._folds[key] = self.changed_folds[key] = step.fold
         if step.quantity_delta or step.amount_delta or step.fees_delta:
+            self._short = None
             self.book.apply(
                 update.strategy_id,
                 update.instrument_token,
@@ -147,6 +150,14 @@ class Ledger:
         return self.days[scope]
 
     # ------------------------------------------------------------------------------------------- others
+
+    @property
+    def holds_short(self) -> bool:
+        """Whether there is a short position, the account's or a strategy's: cash must back its value of now."""
+        if self._short is None:  # asked for each signal, and changed by fills alone
+            books = (self.book.positions, *(item.positions for item in self.book.strategies.values()))
+            self._short = any(position.quantity < 0 for positions in books for position in positions.values())
+        return self._short
 
     def held_tokens(self) -> tuple[int, ...]:
         """Return the tokens that need a price to mark the book."""

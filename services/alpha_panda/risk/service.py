@@ -21,6 +21,7 @@ from alpha_panda.ports import Consumer, Producer, Record, Subscription, TopicPar
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.dead_letter import dead_letter_topics
+from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
@@ -44,6 +45,9 @@ class RiskService:
         self.group = f"{context.settings.topic_prefix}{context.resource}.risk"
         self._desk = Desk(context, self._store)
         self._next: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._consumer: Consumer | None = None
+        self._clock = context.ports.clock
         self._busy = asyncio.Lock()
         self._torn = False
         self.service: StreamService
@@ -80,18 +84,24 @@ class RiskService:
         async with self._bus.consumer(Subscription(self.group, partitions=tuple(self._next))) as consumer:
             for partition, offset in self._next.items():
                 await consumer.seek(partition, offset)
+            self._consumer = consumer
             self.service.reading()
             async with self._busy:
                 await self._desk.re_emit_closing(producer)
                 await self._desk.publish(producer, "start")
-            reader = self.service.reader(consumer)
-            while True:
-                records = await reader.fetch(self._settings.fetch_max_records)
-                async with self._busy:
-                    await self._handle(records, producer, consumer)
-                self.service.record_processed(len(records), records[-1].timestamp if records else 0)
+            try:
+                await self._follow(self.service.reader(consumer), producer)
+            finally:
+                self._consumer = None
 
-    async def _handle(self, records: Sequence[Record], producer: Producer, consumer: Consumer) -> None:
+    async def _follow(self, reader: RecordReader, producer: Producer) -> None:
+        while True:
+            records = await reader.fetch(self._settings.fetch_max_records)
+            async with self._busy:
+                await self._handle(records, producer)
+            self.service.record_processed(len(records), records[-1].timestamp if records else 0)
+
+    async def _handle(self, records: Sequence[Record], producer: Producer) -> None:
         """Handle records to their end. Whatever interrupts that leaves memory that must not be saved."""
         self._torn = True
         await self._desk.look_up([*self._signals(records)])
@@ -103,7 +113,15 @@ class RiskService:
         await self._save()
         self._torn = False
         await self._desk.publish_changes(producer)
-        await consumer.commit(dict(self._next))
+        if self._clock.virtual:  # on a real one `mark` does, each second: a signal need not wait for it
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Tell the group how far input is handled. For lag figures alone: reading starts from the snapshot."""
+        if self._consumer is not None and self._next != self._committed:
+            offsets = dict(self._next)
+            await self._consumer.commit(offsets)
+            self._committed = offsets
 
     def _signals(self, records: Sequence[Record]) -> Iterator[Signal | CancelRequest]:
         """Yield the signals among the records; what can't be read is set aside at its turn."""
@@ -142,13 +160,17 @@ class RiskService:
     async def mark(self) -> None:
         """Mark the book at the latest prices, latch what lost too much, and keep the day's peak and last value.
 
-        Then publish the book if its equity has moved; after the save, like every book.
+        Then publish the book if it has changed or its equity has moved; after the save, like every book. And commit.
         """
         self._desk.heed_calendar()
+        producer = self.service.producer
         async with self._busy:
-            if not self._torn and await self._desk.mark(self.service.producer):
+            if not self._torn and (await self._desk.mark(producer) or self._desk.unpublished):
                 await self._save()
-                await self._desk.publish_moves(self.service.producer)
+                await self._desk.publish_changes(producer)
+                await self._desk.publish_moves(producer)
+            if not self._torn:
+                await self._commit()
 
     async def finish(self) -> None:
         """Publish the final book (graceful stop), unless somebody else has taken over."""

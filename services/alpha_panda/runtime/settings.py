@@ -208,6 +208,16 @@ class Settings(KafkaSettings, RedisSettings):
         description="How often the order-tracker looks at orders in doubt and unacknowledged ones. "
         "Why: an order in doubt is soon followed up, at one read of the journal a second.",
     )
+    sweep_cancels_at_once: Count = Field(
+        default=8,
+        description="How many cancellations the order-tracker has under way at once when the trading state forbids "
+        "what rests. Why: one that hangs costs the others nothing; brokers take about ten requests a second.",
+    )
+    sweep_seconds: Seconds = Field(
+        default=10,
+        description="How long one turn of such cancelling begins new ones; the next turn goes on with those not "
+        "asked for. Why: a turn reads the trading state anew, and ends well before it would count as stuck.",
+    )
     checkpoint_interval_seconds: Seconds = Field(
         default=5,
         description="Longest time between two checkpoints of a strategy that emits nothing. "
@@ -221,8 +231,13 @@ class Settings(KafkaSettings, RedisSettings):
     portfolio_interval_seconds: Seconds = Field(
         default=1,
         description="How often risk marks what the account holds at the latest prices, checks the loss limits, and "
-        "publishes the book if its equity has moved; fills publish it at once. "
+        "publishes the book if its equity has moved; fills publish it sooner. "
         "Why: a limit is noticed within a second, at one read of the prices held.",
+    )
+    portfolio_change_seconds: SecondsOrZero = Field(
+        default=0.25,
+        description="Least time between two books published because of fills; a replay publishes each. "
+        "Why: a person can't tell it from at once, and a burst of a thousand fills need not be as many whole books.",
     )
     portfolio_replay_seconds: Seconds = Field(
         default=60,

@@ -2,65 +2,216 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from signal import SIGTERM
+from pathlib import Path
 
 import pytest
 
-from alpha_panda.contracts.codec import encode_event
-from alpha_panda.contracts.topics import market_ticks
-from alpha_panda.domain.ids import broker_tag
+from alpha_panda.contracts.codec import encode_event, payload_hash
+from alpha_panda.contracts.enums import EventType, Side, SignalClass
+from alpha_panda.contracts.events import Envelope, ValidatedSignal
+from alpha_panda.contracts.topics import dlq, market_ticks
+from alpha_panda.domain.ids import broker_tag, event_id
 from alpha_panda.ports import Outgoing
 from alpha_panda.testing.broker import faults
 from alpha_panda.testing.processes import manifests
-from alpha_panda.testing.processes.platform import Platform, raw_event
+from alpha_panda.testing.processes.platform import Platform
 from alpha_panda.testing.processes.points import Harm, Moment, Point
+from alpha_panda.testing.processes.signals import make_signal, raw_event
+from alpha_panda.testing.servers.kafka import KafkaServer
 from alpha_panda.testing.servers.redis import RedisServer
 from totals import Tally
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-
-async def test_an_engine_that_is_told_to_stop_finishes_its_order_and_another_goes_on(
-    platform: Platform, tally: Tally
-) -> None:
-    core = platform.broker.core
-    await platform.start("engine-2")
-    slow_token = manifests.HAND_TOKENS[0]
-    core.plan(faults.slow(1.2))
-    sent = await platform.signal(token=slow_token)
-    await platform.until(lambda: core.placed()[broker_tag(sent)] == 1, "the order is at the broker")
-    busy = await engine_in(platform, "trader.place")
-    began = time.monotonic()
-    ending = asyncio.create_task(platform.end(busy))
-    reason = await platform.unready(busy)
-    assert "stopping" in reason
-    assert platform.children[busy].running  # it says so first, and then finishes
-    assert await ending == 0
-    assert time.monotonic() - began < platform.settings.drain_timeout_seconds
-    left = time.monotonic()
-    later = await platform.signal(token=slow_token)  # the same partition: it was the stopped one's
-    await platform.outcomes([sent, later])
-    assert time.monotonic() - left < platform.settings.kafka_session_timeout_seconds
-    assert [platform.recorder.stories[one].ends for one in (sent, later)] == [{"FILLED"}] * 2
-    await only_engine(platform)
-    tally("graceful stops")
+DEAD_LETTERS = True
+"""They are what these tests are about, or what an outage leaves; see `conftest.platform`."""
 
 
-async def engine_in(platform: Platform, _: str) -> str:
-    """Return the engine that has the order: the one whose status has not moved on."""
-    for name in ("engine", "engine-2"):
-        status, text = await platform.probe(name, "/statusz")
-        assert status == 200
-        if '"processed":0' in text or True:
-            break
-    return name
-
-
-async def only_engine(platform: Platform) -> None:
+async def one_engine(platform: Platform) -> None:
+    """Leave one ready engine to those who come after."""
     if "engine-2" in platform.children:
         await platform.end("engine-2")
         del platform.children["engine-2"]
     if not platform.children["engine"].running:
         await platform.start("engine")
     await platform.ready("engine")
+
+
+async def test_an_engine_that_is_told_to_stop_finishes_its_order_and_another_goes_on(
+    platform: Platform, tally: Tally
+) -> None:
+    core, token = platform.broker.core, manifests.HAND_TOKENS[0]
+    core.plan(faults.slow(1.2))
+    sent = await platform.signal(token=token)
+    await platform.until(lambda: core.placed()[broker_tag(sent)] == 1, "the order is at the broker")
+    await platform.start("engine-2", wait=False)
+    began = time.monotonic()
+    ending = asyncio.create_task(platform.end("engine"))
+    await platform.unready("engine", "stopping")
+    assert platform.children["engine"].running  # it says so first, and then finishes
+    assert await ending == 0
+    left = time.monotonic()
+    assert left - began < platform.settings.drain_timeout_seconds
+    later = await platform.signal(token=token)  # of the same partition
+    await platform.outcomes([sent, later])
+    assert time.monotonic() - left < platform.settings.kafka_session_timeout_seconds
+    assert [platform.told(one) for one in (sent, later)] == ["FILLED", "FILLED"]
+    assert core.placed()[broker_tag(sent)] == 1
+    await one_engine(platform)
+    tally("graceful stops")
+
+
+@pytest.mark.parametrize("service", ["market-feed", "feed-cacher", "order-tracker", "risk"])
+async def test_every_service_ends_with_0_and_its_successor_waits_for_nothing(
+    platform: Platform, service: str, tally: Tally
+) -> None:
+    sent = await platform.signal()
+    assert await platform.end(service) == 0
+    began = time.monotonic()
+    await platform.start(service)
+    took = time.monotonic() - began
+    await platform.outcomes([sent, await platform.signal()])
+    assert took < platform.settings.lease_ttl_seconds  # the lease was given back
+    tally("graceful stops")
+
+
+async def test_engines_come_and_go_while_orders_are_slow_at_the_broker(
+    platform: Platform, tally: Tally
+) -> None:
+    core = platform.broker.core
+    core.plan(faults.slow(0.25), times=12)
+    sent = [await platform.signal() for _ in range(12)]
+    await platform.until(lambda: any(core.placed()[broker_tag(one)] for one in sent), "an order is there")
+    await platform.start("engine-2", wait=False)  # joins
+    await platform.until(lambda: sum(core.placed()[broker_tag(one)] for one in sent) >= 5, "five orders")
+    await platform.kill("engine")  # dies, and comes back
+    await platform.until(lambda: sum(core.placed()[broker_tag(one)] for one in sent) >= 8, "eight orders")
+    assert await platform.end("engine-2") == 0  # leaves
+    await platform.outcomes(sent)
+    calls = [core.placed()[broker_tag(one)] for one in sent]
+    assert max(calls) == 1
+    assert sum(calls) >= 11  # the one that the dead engine had begun may not have been sent
+    core.behave()
+    await one_engine(platform)
+    tally("rebalances", 3)
+
+
+# ------------------------------------------------------------------------------------------------------ poison
+
+
+async def test_poison_goes_to_the_dead_letters_and_nothing_stops(platform: Platform, tally: Tally) -> None:
+    if "strategy" not in platform.children:
+        await platform.start("strategy")
+    topics = platform.topics
+    ticks = market_ticks(manifests.FEED, topics.prefix)
+    poisoned = (topics.signals_raw, topics.signals_validated, *topics.orders, ticks)
+    bodies = (b"", b"\xff\xfe", b"{}", b'{"id":1}')
+    before = {name: len(child.exits) for name, child in platform.children.items()}
+    letters = len(platform.recorder.dead_letters)
+    await platform.send(
+        *(Outgoing(topic, body, key="k", partition=0) for topic in poisoned for body in bodies)
+    )
+    expected = {dlq(topic) for topic in poisoned}
+    await platform.until(
+        lambda: {one.topic for one in platform.recorder.dead_letters[letters:]} >= expected,
+        "a dead letter of each topic",
+    )
+    await platform.until(platform.latches, "the account is halted: an order event can't be read")
+    await platform.clear_latches()
+    sent = await platform.signal()
+    await platform.outcomes([sent])
+    assert platform.told(sent) == "FILLED"
+    assert {name: len(child.exits) for name, child in platform.children.items()} == before
+    tally("poison records", len(poisoned) * len(bodies))
+
+
+async def test_a_validated_signal_that_risk_never_stored_ends_as_order_failed(
+    platform: Platform, tally: Tally
+) -> None:
+    signal = make_signal(Side.BUY, "1")
+    raw = raw_event(signal)
+    forged = Envelope(
+        id=event_id(signal.signal_id, EventType.VALIDATED_SIGNAL, 0),
+        type=EventType.VALIDATED_SIGNAL,
+        version=raw.version,
+        ts=raw.ts,
+        source="forger",
+        account=raw.account,
+        key=raw.key,
+        correlation_id=signal.signal_id,
+        causation_id=raw.id,
+        data=ValidatedSignal(
+            original_signal=signal,
+            signal_class=SignalClass.INCREASING,
+            payload_hash=payload_hash(signal),
+            risk_epoch="none",
+            journal_epoch=await platform.journal.epoch() or "",
+            decided_at=raw.ts,
+        ),
+    )
+    await platform.send(Outgoing(platform.topics.signals_validated, encode_event(forged), key=raw.key))
+    await platform.outcomes([signal.signal_id])
+    assert platform.told(signal.signal_id) == "FAILED PAYLOAD_MISMATCH"
+    assert platform.broker.core.placed()[broker_tag(signal.signal_id)] == 0
+    tally("poison records")
+
+
+# ------------------------------------------------------------------------------------------------------ probes
+
+
+async def test_services_are_unready_while_redis_does_not_answer(
+    platform: Platform, module_redis: RedisServer, tally: Tally
+) -> None:
+    module_redis.pause()
+    try:
+        began = time.monotonic()
+        await platform.unready("engine", "no answer")
+        assert time.monotonic() - began < 5
+    finally:
+        module_redis.resume()
+    await platform.ready("engine")
+    sent = await platform.signal()
+    await platform.outcomes([sent])
+    tally("outages")
+
+
+async def test_a_handler_that_hangs_fails_liveness(platform: Platform, tally: Tally) -> None:
+    await platform.end("engine")
+    await platform.start("engine", ALPHAPANDA_STALL_SECONDS="1.5")
+    plan = platform.arm("engine", Point("prices.read", Moment.BEFORE, Harm.HANG))
+    sent = await platform.signal()
+    await platform.struck(plan, "engine hangs")
+    await platform.dead("engine", "busy for")
+    await platform.kill("engine")  # as a kubelet would
+    await platform.outcomes([sent])
+    assert platform.told(sent) == "FILLED"
+    await platform.end("engine")
+    await one_engine(platform)
+    tally("crash points")
+
+
+async def test_nobody_is_ready_before_the_journal_has_an_epoch(own_platform: Platform, tally: Tally) -> None:
+    platform = own_platform
+    await platform.start("control", "market-feed", "feed-cacher")
+    await platform.priced()
+    await platform.start("engine", "risk", wait=False)
+    for name in ("engine", "risk"):
+        await platform.unready(name, "not reconciled")
+    sent = await platform.signal()
+    assert not platform.broker.core.calls
+    await platform.start("order-tracker")
+    for name in ("engine", "risk"):
+        await platform.ready(name)
+    await platform.outcomes([sent])
+    assert platform.told(sent) == "FILLED"
+    tally("outages")
+
+
+async def test_a_live_account_does_not_start_over_a_redis_that_may_forget(
+    worker_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    with RedisServer(appendfsync="everysec") as redis:
+        async with Platform(tmp_path, worker_kafka.bootstrap_servers, redis.url) as platform:
+            with pytest.raises(AssertionError, match="set appendfsync always"):
+                await platform.start("engine")
+            assert platform.children["engine"].exits == [2]

@@ -35,10 +35,31 @@ class StagedClock(RealClock):
 
 def test_now_and_monotonic_are_the_machine_s() -> None:
     clock = RealClock()
-    before, mono = time.time_ns(), time.monotonic_ns()
+    before = time.time_ns()
     assert before <= clock.now() <= time.time_ns()
-    assert mono <= clock.monotonic() <= time.monotonic_ns()
+    first = clock.monotonic()
+    assert first <= clock.monotonic()
     assert not clock.virtual
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="a clock of Linux")
+def test_a_machine_that_was_suspended_has_let_time_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual monotonic clock stands still then: a permission to send would be as fresh as before."""
+    hour = 3600 * SECOND_NS
+    real = time.clock_gettime_ns
+
+    def slept(clock: int) -> int:
+        return real(clock) + (hour if clock == time.CLOCK_BOOTTIME else 0)
+
+    before = RealClock().monotonic()
+    monkeypatch.setattr(time, "clock_gettime_ns", slept)
+    assert RealClock().monotonic() - before >= hour
+
+
+def test_elsewhere_the_usual_monotonic_clock_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alpha_panda.adapters.clock._BOOTTIME", None)
+    first = time.monotonic_ns()
+    assert first <= RealClock().monotonic() <= time.monotonic_ns()
 
 
 async def test_sleep_waits_and_lets_others_run() -> None:

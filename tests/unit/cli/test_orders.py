@@ -295,3 +295,66 @@ def test_what_does_not_fit_changes_nothing(operator: Operator, desk: Desk, words
     assert called.code == 2
     assert called.err.startswith("error: ")
     assert entry_of(operator).state is EntryState.UNKNOWN
+
+
+# -------------------------------------------------------------------------------------------------- missing
+
+
+def missing(operator: Operator, desk: Desk) -> JournalEntry:
+    """Have an order that rests by the broker's word, and that its book lacks."""
+
+    async def prepare() -> JournalEntry:
+        sent = await desk.go("s1")
+        rests = await desk.stores.journal.settle("s1", sent.attempt, PLACED, sent)
+        mark = replace(PLACED, code=Code.ORDER_MISSING, message="not in 3 complete reads")
+        entry = await desk.stores.journal.fill("s1", rests.revision, mark)
+        assert entry is not None
+        return entry
+
+    entry = operator.run(prepare())
+    operator.site.clock.time = entry.send_by + LOST_AFTER
+    return entry
+
+
+def test_a_missing_order_is_listed_as_one(operator: Operator, desk: Desk) -> None:
+    missing(operator, desk)
+    (line,) = operator("orders", "list", "paper").out.splitlines()[1:]
+    assert line.split("\t")[1] == "PLACED"
+    assert line.endswith("ORDER_MISSING not in 3 complete reads")
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (("--as", "filled", "--price", "2500"), EntryState.FILLED),
+        (("--as", "cancelled"), EntryState.CANCELLED),
+        (("--as", "lost"), EntryState.FAILED),
+    ],
+)
+def test_a_missing_order_is_resolved_by_hand(
+    operator: Operator, desk: Desk, words: tuple[str, ...], state: EntryState
+) -> None:
+    missing(operator, desk)
+    assert operator(*RESOLVE, "s1", *words, *WHY, "--yes").code == 0
+    entry = entry_of(operator)
+    assert (entry.state, entry.message) == (state, "by hand (ann): the broker's web page")
+    assert operator.run(desk.stores.journal.resting()) == []
+
+
+def test_a_missing_order_that_has_come_back_is_not_decided(
+    operator: Operator, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row appeared between our reading and our word."""
+    before = missing(operator, desk)
+    journal = operator.site.ports.journal("paper")
+    fill = journal.fill
+
+    async def too_late(*words: Any) -> JournalEntry | None:
+        await fill("s1", before.revision, PARTIAL)
+        return await fill(*words)
+
+    monkeypatch.setattr(journal, "fill", too_late)
+    called = operator(*RESOLVE, "s1", "--as", "lost", *WHY, "--yes")
+    assert called.code == 1
+    assert "somebody else decided" in called.err
+    assert entry_of(operator).state is EntryState.PARTIALLY_FILLED

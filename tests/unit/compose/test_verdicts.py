@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpha_panda.compose.verdicts import Verdict, Word, outcome_of, preview, says
+from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.stored import JournalEntry
 from alpha_panda.errors import UserInputError
@@ -149,3 +150,13 @@ def test_the_words_of_another_are_not_ours() -> None:
     other = Verdict(word=Word.LOST, by="bob", reason="saw it")
     assert not says(after, outcome_of(doubtful(), other, LONG_AGO, LATER))
     assert not says(doubtful(), outcome)
+
+
+@pytest.mark.parametrize("state", [EntryState.PLACED, EntryState.PARTIALLY_FILLED])
+def test_a_resting_order_is_a_persons_to_decide_only_if_it_is_missing(state: EntryState) -> None:
+    resting = doubtful(state, filled_quantity=D(4), average_price=D(5))
+    with pytest.raises(UserInputError, match="it rests at the venue"):
+        outcome_of(resting, word(Word.CANCELLED), LONG_AGO, LATER)
+    missing = doubtful(state, filled_quantity=D(4), average_price=D(5), code=Code.ORDER_MISSING)
+    outcome = outcome_of(missing, word(Word.CANCELLED), LONG_AGO, LATER)
+    assert (outcome.state, outcome.filled_quantity, outcome.code) == (EntryState.CANCELLED, 4, None)

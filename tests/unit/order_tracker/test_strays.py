@@ -12,7 +12,7 @@ from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import BrokerRow, JournalEntry, Outcome
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import FencedError
-from alpha_panda.order_tracker.strays import Strays, contradicts
+from alpha_panda.order_tracker.strays import Strays, contradicts, is_foreign
 from alpha_panda.runtime.records import event_of
 from unit.engine.desk import ACCOUNT, Calls, Desk, Through
 from unit.order_tracker.test_resolver import book, row
@@ -129,10 +129,84 @@ async def test_the_signal_of_a_stray_is_never_sent_again(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "tag", ["", "manual", "apSHOUTING90123456789", "ap0123456789abcdefgh", "apaaaaaaaaaaaaaaaaaaa"]
 )
-async def test_a_row_without_a_tag_of_our_form_is_somebody_elses(desk: Desk, tag: str) -> None:
+async def test_a_trade_without_a_tag_of_our_form_is_booked_as_external(desk: Desk, tag: str) -> None:
+    """A person's own, or the broker squaring off: legal, so nothing is latched, but the account holds it."""
     entry = await desk.place(desk.signal())
+    (booked,) = await settle(desk, row(entry, tag=tag))
+    assert (booked.signal_id, booked.tag) == ("external:b1", "external:b1")
+    assert (booked.signal.strategy_id, booked.state, booked.late) == ("external", EntryState.FILLED, True)
+    assert (booked.filled_quantity, booked.average_price, booked.fees) == (10, Decimal("2500.5"), 7)
     assert await settle(desk, row(entry, tag=tag)) == []
     assert await latches(desk) == []
+    assert await desk.entry(entry.signal) == entry
+
+
+def part(entry: JournalEntry, filled: int, status: OrderStatus = OrderStatus.PARTIALLY_FILLED) -> BrokerRow:
+    return row(entry, tag="", filled_quantity=Decimal(filled), status=status)
+
+
+async def test_somebody_elses_fills_are_followed(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    readings = (
+        part(entry, 0, OrderStatus.PLACED),  # only rests: none of our business
+        part(entry, 3),
+        part(entry, 3),
+        part(entry, 2),  # a read that lags
+        part(entry, 7),
+        part(entry, 7, OrderStatus.CANCELLED),
+    )
+    changes = [await settle(desk, seen) for seen in readings]
+    states = [[(one.state.value, one.filled_quantity) for one in changed] for changed in changes]
+    assert states == [[], [("PARTIALLY_FILLED", 3)], [], [], [("PARTIALLY_FILLED", 7)], [("CANCELLED", 7)]]
+    assert await latches(desk) == []
+
+
+async def test_more_than_somebody_elses_order_ended_with_is_corrected_and_latches(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    await settle(desk, part(entry, 3, OrderStatus.CANCELLED))
+    (corrected,) = await settle(desk, part(entry, 5, OrderStatus.CANCELLED))
+    assert corrected.filled_quantity == 5
+    assert await latches(desk) == ["late-external:b1"]
+
+
+@pytest.mark.parametrize("status", [OrderStatus.FAILED, OrderStatus.LOST, OrderStatus.CANCELLED])
+async def test_somebody_elses_order_that_traded_nothing_is_not_booked(
+    desk: Desk, status: OrderStatus
+) -> None:
+    entry = await desk.place(desk.signal())
+    assert await settle(desk, part(entry, 0, status)) == []
+
+
+async def test_many_trades_of_one_foreign_tag_are_many_entries(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    rows = [row(entry, tag="manual", broker_order_id=f"m{n}") for n in range(3)]
+    assert [one.signal_id for one in await settle(desk, *rows)] == [f"external:m{n}" for n in range(3)]
+    assert await settle(desk, *rows) == []
+
+
+async def test_instruments_that_nobody_knows_have_names_of_their_own(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    rows = [row(entry, tag="", broker_order_id=f"m{n}", instrument_token=n) for n in (1, 2)]
+    assert [one.signal.symbol for one in await settle(desk, *rows)] == ["UNKNOWN:1", "UNKNOWN:2"]
+
+
+async def test_a_stale_lease_books_no_trade_of_somebody_elses(desk: Desk) -> None:
+    """[G_LEASE]"""
+    entry = await desk.place(desk.signal())
+    await desk.take_over()
+    desk.lease -= 1
+    with pytest.raises(FencedError):
+        await settle(desk, row(entry, tag=""))
+    assert await desk.journal.get("external:b1") is None
+
+
+async def test_whose_order_it_is(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    assert not is_foreign(entry)
+    stray, foreign = await settle(
+        desk, row(entry, tag=broker_tag("x"), broker_order_id="b2"), row(entry, tag="", broker_order_id="b3")
+    )
+    assert (is_foreign(stray), is_foreign(foreign)) == (False, True)
 
 
 async def test_a_stray_that_the_broker_refused_traded_nothing(desk: Desk) -> None:

@@ -4,11 +4,16 @@ from collections.abc import Iterable
 
 import pytest
 
+from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, Side, SignalClass, TradingState
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import ControlReading, JournalEntry, Latch, Outcome
-from alpha_panda.order_tracker.sweeper import forbidden, to_cancel
+from alpha_panda.domain.order_events import EXTERNAL
+from alpha_panda.errors import DependencyUnavailableError, FencedError
+from alpha_panda.order_tracker.sweeper import Sweeper, SweepTerms, forbidden, to_cancel
+from contracts.samples import entry as sample
+from contracts.samples import signal
 from unit.engine.desk import ACCOUNT, SECOND, STRATEGY, Desk
 
 ALL = scopes_of(ACCOUNT, STRATEGY)
@@ -85,7 +90,7 @@ async def test_latches_count_also_over_an_expired_key(
     await desk.control.set_latch(
         Latch(latch_id="l", scope=scope, state=state, reason="", set_by="risk", set_at=0)
     )
-    await (await desk.tracker()).look_after()
+    await (await desk.tracker()).sweep()
     assert [entry.signal_class for entry in await desk.journal.resting()] == left
 
 
@@ -101,6 +106,92 @@ async def test_the_strictest_scope_binds(desk: Desk) -> None:
     assert forbidden(reducing, [*readings, reading(TradingState.HALTED)]) == "s is Halted"
 
 
+@pytest.mark.parametrize(
+    ("tag", "touched"), [("external:b1", False), ("", False), (f"ap{'a' * 18}", True)], ids=str
+)
+async def test_a_halt_leaves_other_peoples_orders_alone(desk: Desk, tag: str, touched: bool) -> None:
+    """A person who closes a position by hand has often halted the account before; a stray of ours must go."""
+    await desk.state(TradingState.HALTED)
+    await desk.state(TradingState.HALTED, account_scope(ACCOUNT))
+    order = sample(signal(f"{EXTERNAL}:b1"), EntryState.PARTIALLY_FILLED, tag=tag)
+    assert bool(await to_cancel(ACCOUNT, [order], desk.control)) is touched
+
+
+# ------------------------------------------------------------------------------------------- many of them
+
+
+class Slow:
+    """Cancels that take `seconds` each, on the clock; notes who was asked for, and how many at once."""
+
+    def __init__(
+        self, clock: VirtualClock, seconds: float, errors: dict[str, Exception] | None = None
+    ) -> None:
+        self.clock, self.seconds, self.errors = clock, seconds, errors or {}
+        self.asked: list[str] = []
+        self.now = self.most = 0
+
+    async def __call__(self, entry: JournalEntry, reason: str) -> None:
+        self.asked.append(entry.signal_id)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.clock.sleep(self.seconds)
+        self.now -= 1
+        if entry.signal_id in self.errors:
+            raise self.errors[entry.signal_id]
+
+
+def found(count: int) -> list[tuple[JournalEntry, str]]:
+    return [(sample(signal(f"s{n}"), EntryState.PLACED), "Halted") for n in range(count)]
+
+
+def sweeper(cancel: Slow, at_once: int = 4, within: float = 10) -> Sweeper:
+    return Sweeper(cancel.clock, SweepTerms(at_once, round(within * SECOND)), cancel)
+
+
+async def test_hanging_cancels_are_waited_for_side_by_side(clock: VirtualClock) -> None:
+    cancel, begun = Slow(clock, 5), clock.now()
+    await sweeper(cancel).sweep(found(4))
+    assert (len(cancel.asked), cancel.most, clock.now() - begun) == (4, 4, 5 * SECOND)
+
+
+async def test_no_more_than_so_many_are_under_way_at_once(clock: VirtualClock) -> None:
+    cancel = Slow(clock, 0.1)
+    await sweeper(cancel).sweep(found(50))
+    assert (sorted(cancel.asked), cancel.most) == (sorted(f"s{n}" for n in range(50)), 4)
+
+
+@pytest.mark.parametrize("count", [9, 1000])
+async def test_a_turn_has_an_end_however_many_hang(clock: VirtualClock, count: int) -> None:
+    cancel, begun = Slow(clock, 5), clock.now()
+    await sweeper(cancel, within=7).sweep(found(count))
+    assert clock.now() - begun == 10 * SECOND
+    assert cancel.asked == [f"s{n}" for n in range(8)]
+
+
+async def test_those_who_waited_longest_come_first_in_the_next_turn(clock: VirtualClock) -> None:
+    cancel = Slow(clock, 5)
+    turns, rest = sweeper(cancel, within=1), found(10)
+    for _ in range(3):
+        await turns.sweep(rest)
+    assert cancel.asked == [f"s{n}" for n in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1)]
+    await turns.sweep(rest[1:5])
+    assert set(cancel.asked[12:]) == {"s1", "s2", "s3", "s4"}
+
+
+async def test_one_that_fails_keeps_no_other_from_its_turn(clock: VirtualClock) -> None:
+    away, fenced = DependencyUnavailableError("bus", "away"), FencedError("somebody else")
+    cancel = Slow(clock, 0, {"s0": away, "s1": fenced, "s2": away})
+    with pytest.raises(FencedError):
+        await sweeper(cancel, at_once=1).sweep(found(6))
+    assert cancel.asked == [f"s{n}" for n in range(6)]
+
+
+async def test_nothing_to_cancel_asks_for_nothing(clock: VirtualClock) -> None:
+    cancel, begun = Slow(clock, 5), clock.now()
+    await sweeper(cancel).sweep([])
+    assert (cancel.asked, clock.now()) == ([], begun)
+
+
 # ---------------------------------------------------------------------------------------- by the service
 
 
@@ -109,7 +200,7 @@ async def test_what_is_swept_is_cancelled_told_and_says_why(desk: Desk) -> None:
     await desk.place(signal)
     await desk.state(TradingState.HALTED, account_scope(ACCOUNT))
     tracker = await desk.tracker()
-    await tracker.look_after()
+    await tracker.sweep()
     entry = await desk.entry(signal)
     assert (entry.state, entry.code) == (EntryState.CANCELLED, Code.CANCELLED_BY_STATE)
     assert entry.message == "account/paper is Halted"
@@ -120,11 +211,11 @@ async def test_what_is_swept_is_cancelled_told_and_says_why(desk: Desk) -> None:
 async def test_what_comes_to_rest_later_is_swept_too(desk: Desk) -> None:
     """The state lasts: an order that BEGIN let pass just before it."""
     tracker = await desk.tracker()
-    await tracker.look_after()
+    await tracker.sweep()
     signal = desk.limit()
     await desk.place(signal)
     await desk.state(TradingState.HALTED, account_scope(ACCOUNT))
-    await tracker.look_after()
+    await tracker.sweep()
     assert (await desk.entry(signal)).state is EntryState.CANCELLED
 
 
@@ -144,7 +235,7 @@ async def test_a_cancel_that_the_broker_has_not_done_yet_is_asked_for_again(desk
     slow = Slow()
     tracker._trader = slow  # type: ignore[assignment]
     for _ in range(3):
-        await tracker.look_after()
+        await tracker.sweep()
     assert slow.asked == 3
     assert await desk.entry(signal) == before  # nothing changed, nothing told
     assert len(desk.events()) == 1
@@ -163,6 +254,6 @@ async def test_an_order_filled_before_its_cancel_is_not_said_to_be_cancelled(des
 
     tracker = await desk.tracker()
     tracker._trader = Late()  # type: ignore[assignment]
-    await tracker.look_after()
+    await tracker.sweep()
     entry = await desk.entry(signal)
     assert (entry.state, entry.code) == (EntryState.FILLED, None)

@@ -397,6 +397,30 @@ class TestBooks:
                 await world.pass_seconds(1)
             assert [book.equity - 1_000_000 for book in world.books()[2:]] == [10, 20, 30]
 
+    async def test_on_a_real_clock_a_burst_of_fills_is_told_at_once_and_then_as_one(
+        self, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(VirtualClock, "virtual", property(lambda _: False))
+        world = await limited(clock)
+        async with world.running():
+            for name in ("s1", "s2", "s3"):
+                await world.fill(await world.signal(name))
+            assert [book.reason for book in world.books()] == ["start", "change"]
+            await world.pass_seconds(2)
+            assert [book.reason for book in world.books()] == ["start", "change", "change"]
+            assert world.books()[-1].positions["NSE:RELIANCE"].quantity == 30
+
+    async def test_a_burst_that_ends_flat_is_told_too(
+        self, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(VirtualClock, "virtual", property(lambda _: False))
+        world = await limited(clock)
+        async with world.running():
+            await world.fill(await world.signal("s1", BUY, 10))
+            await world.fill(await world.signal("s2", SELL, 10))
+            await world.pass_seconds(2)
+            assert world.books()[-1].positions["NSE:RELIANCE"].quantity == 0
+
     async def test_two_strategies_against_each_other_balance(self, clock: VirtualClock) -> None:
         world = await limited(clock)
         async with world.running():

@@ -113,7 +113,7 @@ class MemoryOrderJournal:
         return self._changed(msgspec.structs.replace(entry, late=True), outcome)
 
     @script
-    def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch) -> JournalEntry | None:
+    def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch | None) -> JournalEntry | None:
         """See the port."""
         self._require_lease(lease_epoch)
         state, now = self._state(), self.database.now()
@@ -123,7 +123,8 @@ class MemoryOrderJournal:
             )
         if entry.signal_id in state.entries:
             return None
-        put_latch(self.database, latch)
+        if latch is not None:
+            put_latch(self.database, latch)
         revision = max(entry.revision, self.database.revision_floor)
         return state.put(
             msgspec.structs.replace(entry, late=True, revision=revision, created_at=now, updated_at=now)

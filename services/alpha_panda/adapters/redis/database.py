@@ -8,24 +8,17 @@ What a failure means (`ports` in short):
 * the script refused a stale owner → `FencedError`; it was called in a way that can't work → `MisuseError`
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoScriptError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import NoScriptError, RedisError
 
+from alpha_panda.adapters.redis.exchange import Argument, Exchanges, Reply
 from alpha_panda.adapters.redis.pool import REDIS, RedisPool
 from alpha_panda.adapters.redis.scripts import Script
 from alpha_panda.adapters.redis.units import NS_PER_US
 from alpha_panda.contracts.keys import KeyMap
 from alpha_panda.errors import (
-    AlphaPandaError,
     DependencyUnavailableError,
     FencedError,
     MisuseError,
@@ -33,9 +26,7 @@ from alpha_panda.errors import (
 )
 from alpha_panda.ports import IdSource
 
-Argument = str | bytes | int
-Reply = Any
-"""Bytes, int, None, or a list of replies."""
+__all__ = ["Argument", "RedisDatabase", "Reply"]
 
 _REFUSED: Final = frozenset(
     {
@@ -77,7 +68,7 @@ class RedisDatabase:
         self.pool = pool
         self.ids = ids
         self.keys = keys or KeyMap()
-        self._timeout = timeout
+        self._exchanges = Exchanges(pool, timeout)
         self._time_offset = time_offset
 
     async def run(
@@ -113,7 +104,7 @@ class RedisDatabase:
 
     async def pipeline(self, commands: Sequence[Sequence[Argument]], *, writes: bool = False) -> list[Reply]:
         """Send several commands at once. Not atomic: a failure may follow the ones before it."""
-        replies = await self._exchange(commands, writes=writes, limit=None)
+        replies = await self._exchanges.ask(commands, writes=writes)
         return [
             _checked(reply, str(command[0]), writes=writes)
             for command, reply in zip(commands, replies, strict=True)
@@ -126,45 +117,14 @@ class RedisDatabase:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._exchanges.close()
         await self.pool.close()
 
     async def _answer(
         self, request: Sequence[Argument], *, writes: bool, limit: float | None = None
     ) -> Reply:
-        (reply,) = await self._exchange([request], writes=writes, limit=limit)
+        (reply,) = await self._exchanges.ask([request], writes=writes, limit=limit)
         return reply
-
-    async def _exchange(
-        self, requests: Sequence[Sequence[Argument]], *, writes: bool, limit: float | None
-    ) -> list[Reply]:
-        """Write the requests and read as many replies; error replies are among them, unraised."""
-        connection = await self.pool.take()
-        answered = False
-        try:
-            async with asyncio.timeout(self._timeout if limit is None else limit):
-                await connection.send_packed_command(connection.pack_commands(requests), check_health=False)
-                replies = [await _reply(connection.read_response) for _ in requests]
-            answered = True
-        except (RedisError, OSError, TimeoutError) as error:
-            raise _unanswered(str(requests[0][0]), error, writes=writes) from error
-        finally:
-            await self.pool.give_back(connection, usable=answered)
-        return replies
-
-
-async def _reply(read: Callable[[], Any]) -> Reply:
-    """Return the next reply. Error replies are returned, some of which the client holds for lost connections."""
-    try:
-        return await read()
-    except (ResponseError, BusyLoadingError, AuthenticationError) as error:
-        return error
-
-
-def _unanswered(name: str, error: Exception, *, writes: bool) -> AlphaPandaError:
-    reason = str(error) or type(error).__name__
-    if writes:
-        return UnknownOutcomeError(f"redis: the reply to {name} was lost ({reason})")
-    return DependencyUnavailableError(REDIS, f"no reply to {name} ({reason})")
 
 
 def _checked(reply: Reply, name: str, *, writes: bool) -> Reply:

@@ -121,7 +121,7 @@ class RedisOrderJournal:
         """See the port."""
         return await self._latching(CORRECT, lease_epoch, [signal_id, packed_outcome(outcome)], latch)
 
-    async def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch) -> JournalEntry | None:
+    async def orphan(self, lease_epoch: int, entry: JournalEntry, latch: Latch | None) -> JournalEntry | None:
         """See the port."""
         return await self._latching(ORPHAN, lease_epoch, [packed_entry(entry)], latch)
 
@@ -198,10 +198,12 @@ class RedisOrderJournal:
         return await self._run(script, self._lease, lease_epoch, *args)
 
     async def _latching(
-        self, script: Script, lease_epoch: int, args: Sequence[Argument], latch: Latch
+        self, script: Script, lease_epoch: int, args: Sequence[Argument], latch: Latch | None
     ) -> JournalEntry | None:
-        keys = [*self._keys, self._database.keys.control_latches(latch.scope)]
-        latched = [latch.latch_id, latch.state.value, latch_body(latch)]
+        keys, latched = [*self._keys], list[Argument]()
+        if latch is not None:
+            keys.append(self._database.keys.control_latches(latch.scope))
+            latched = [latch.latch_id, latch.state.value, latch_body(latch)]
         return _found(await self._database.run(script, keys, [self._lease, lease_epoch, *args, *latched]))
 
     async def _listed(self, index: str) -> list[JournalEntry]:

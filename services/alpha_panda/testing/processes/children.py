@@ -23,6 +23,10 @@ LIVED: Final = 2.0
 """Seconds after which a start counts as gone well."""
 
 
+EXIT_USAGE: Final = 2
+"""Exit code of a process that can't work with what it was given."""
+
+
 class Nursery:
     """The process that forks. Use as an async context manager; leaving kills all that it has forked."""
 
@@ -67,7 +71,9 @@ class Nursery:
         if self._reading is not None:
             await self._reading
 
-    async def fork(self, arguments: Sequence[str], env: Mapping[str, str], log: Path) -> tuple[int, asyncio.Future[int]]:
+    async def fork(
+        self, arguments: Sequence[str], env: Mapping[str, str], log: Path
+    ) -> tuple[int, asyncio.Future[int]]:
         """Start a process; return its pid and what will hold its exit code (-9: killed)."""
         number = next(self._orders)
         began = self._began[number] = asyncio.get_running_loop().create_future()
@@ -109,7 +115,9 @@ class Child:
     `exits`: the exit codes so far. All runs write to one log.
     """
 
-    def __init__(self, nursery: Nursery, name: str, arguments: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, nursery: Nursery, name: str, arguments: Sequence[str], env: Mapping[str, str], log: Path
+    ) -> None:
         self.name = name
         self.log = log
         self.exits: list[int] = []
@@ -133,10 +141,18 @@ class Child:
         return self.pid != 0
 
     @property
+    def refused(self) -> bool:
+        """Whether it ended because of what it was given, and was not started again."""
+        return not self.running and self.exits[-1:] == [EXIT_USAGE]
+
+    @property
     def frozen(self) -> bool:
         """Whether it is stopped by a signal (Linux)."""
         with contextlib.suppress(OSError):
-            return self.running and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+            return (
+                self.running
+                and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+            )
         return False
 
     def send_signal(self, number: Signals) -> None:
@@ -183,6 +199,8 @@ class Child:
             code = await ended
             self.exits.append(code)
             await self._change(0)
+            if code == EXIT_USAGE:
+                return  # it would say the same again
             wait = AGAIN if loop.time() - began > LIVED else min(2 * wait, AGAIN_MOST)
             if self.kept:
                 await asyncio.sleep(wait)

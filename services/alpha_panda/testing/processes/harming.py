@@ -65,7 +65,9 @@ def matches(wanted: str, operation: str) -> bool:
     """Whether an operation is the wanted one: `producer.send(a.b)` names sends to topics that end in `.a.b`."""
     name, _, ending = wanted.rstrip(")").partition("(")
     done, _, topics = operation.rstrip(")").partition("(")
-    return done == name and (not ending or any(f".{topic}".endswith(f".{ending}") for topic in topics.split(",")))
+    return done == name and (
+        not ending or any(f".{topic}".endswith(f".{ending}") for topic in topics.split(","))
+    )
 
 
 async def strike_self(harm: Harm) -> None:

@@ -63,12 +63,12 @@ def documents(**parts: dict[str, Any]) -> list[dict[str, Any]]:
         {"symbol": symbol_of(token), "token": token, "tickSize": "0.05", "referencePrice": "100"}
         for token in tokens
     ]
-    source = {"simulated": {"seed": 1, "ticksPerSecond": 300}}
+    source = {"simulated": {"seed": 1, "ticksPerSecond": 100}}
     feed = {"source": source, "instruments": instruments, "staleAfterSeconds": 30, **parts.get("feed", {})}
     risk = {"maxOrdersPerSecond": 1000, **parts.get("risk", {})}
     paper = {"cash": str(CASH), **parts.get("paper", {})}
     account = {"marketFeed": FEED, "paper": paper, "risk": risk, **parts.get("account", {})}
-    parameters = {"every": 5, **parts.get("parameters", {})}
+    parameters = {"every": 2, **parts.get("parameters", {})}
     return [
         _resource("MarketFeed", FEED, feed),
         _resource("BrokerAccount", ACCOUNT, account),

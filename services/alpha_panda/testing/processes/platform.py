@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
@@ -29,18 +28,17 @@ from alpha_panda.adapters.clock import RealClock
 from alpha_panda.cli.loading import load
 from alpha_panda.compose.transports import connected
 from alpha_panda.contracts.codec import encode_event
-from alpha_panda.contracts.enums import EventType, OrderType, Side, Validity
-from alpha_panda.contracts.events import VERSION, Envelope, Signal
+from alpha_panda.contracts.enums import Side
+from alpha_panda.contracts.events import CancelRequest, Signal
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Latch
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
-from alpha_panda.domain.ids import event_id
 from alpha_panda.errors import MisuseError
 from alpha_panda.ports import OrderJournal, Outgoing, Producer
-from alpha_panda.runtime.context import Ports
+from alpha_panda.runtime.context import Ports  # noqa: TC001 - one style of imports
 from alpha_panda.runtime.dead_letter import dead_letter_topics
 from alpha_panda.runtime.registry import find_services
-from alpha_panda.runtime.settings import Settings, env_name, load_settings
+from alpha_panda.runtime.settings import Settings, load_settings
 from alpha_panda.runtime.venues import rules_of
 from alpha_panda.testing.broker.core import BrokerCore
 from alpha_panda.testing.broker.live import fund
@@ -50,40 +48,18 @@ from alpha_panda.testing.servers.ports import LOOPBACK, free_ports
 from . import manifests, verdict
 from .children import Child, Nursery, child_environment
 from .points import Harm, Moment, PlanFile, Point
-from .recorder import Recorder
+from .quick import QUICK, as_environment
+from .recorder import Recorder, Story
 from .service import CONTROL
+from .signals import make_cancel, make_signal, raw_event
 
 PATIENCE: Final = 30.0
 """Seconds that any one state may take to come; on two busy cores most take one or two."""
 
 POLL: Final = 0.05
 LOG_LINES: Final = 25
-
-QUICK: Final[dict[str, Any]] = {
-    "send_within_seconds": 2,
-    "lost_after_seconds": 0.5,
-    "lease_ttl_seconds": 2,
-    "lease_renew_seconds": 0.4,
-    "kafka_session_timeout_seconds": 2,
-    "kafka_group_heartbeat_seconds": 0.4,
-    "kafka_request_timeout_seconds": 3,
-    "kafka_reconnect_max_seconds": 0.5,
-    "redis_timeout_seconds": 1,
-    "tracker_interval_seconds": 0.25,
-    "poll_seconds": 0.25,
-    "probe_seconds": 0.5,
-    "status_interval_seconds": 1,
-    "breaker_reset_seconds": 1,
-    "retry_max_seconds": 1,
-    "checkpoint_interval_seconds": 1,
-    "portfolio_interval_seconds": 0.25,
-    "control_renew_seconds": 1,
-    "control_ttl_seconds": 20,
-    "drain_timeout_seconds": 10,
-    "health_host": LOOPBACK,
-    "log_format": "json",
-}
-"""Settings under which everything happens within seconds; `settings` of the platform win."""
+LOGS: Final = "---- "
+"""Begins each part of what `explain` returns."""
 
 ALL: Final = ("market-feed", "feed-cacher", "order-tracker", "risk", "engine", "strategy")
 
@@ -98,6 +74,7 @@ class Platform:
         live: orders go to `broker`; else the account is on paper.
         settings: fields of `Settings` to change, see `QUICK`.
         parts: see `manifests.documents`.
+        record: keep a story of each signal, which the checks need; a test of a hundred thousand counts by itself.
 
     """
 
@@ -110,8 +87,10 @@ class Platform:
         live: bool = True,
         settings: Mapping[str, Any] | None = None,
         parts: Mapping[str, dict[str, Any]] | None = None,
+        record: bool = True,
     ) -> None:
         self.folder = folder
+        self._record = record
         self.live = live
         self.path = manifests.write(folder, **(parts or {}))
         self.resources = load([self.path])
@@ -126,9 +105,8 @@ class Platform:
         self.broker: BrokerServer
         self.recorder: Recorder
         self.ports: Ports
-        self._fields = {env_name(name): _text(value) for name, value in fields.items()}
+        self._fields = as_environment(fields)
         self._health: dict[str, int] = {}
-        self._tokens = count()
         self._stack = AsyncExitStack()
         self._producer: Producer
         self._http: aiohttp.ClientSession
@@ -147,7 +125,7 @@ class Platform:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and LOGS not in str(error):
             error.add_note(self.explain())
         await self._close()
 
@@ -163,7 +141,8 @@ class Platform:
         await self.ports.bus.ensure_topics([*specs, *letters])
         self._producer = await enter(self.ports.bus.producer("test"))
         self.recorder = Recorder(self.ports.bus, self.topics, [spec.name for spec in letters])
-        self._recording = asyncio.create_task(self.recorder.run(), name="recorder")
+        if self._record:
+            self._recording = asyncio.create_task(self.recorder.run(), name="recorder")
         if self.live:
             await fund(self.ports.decisions(manifests.ACCOUNT), Decimal(manifests.CASH))
         await enter(self.nursery)
@@ -189,6 +168,16 @@ class Platform:
     async def start_all(self) -> None:
         """Start one of each service and the writer of control keys; wait until all are ready."""
         await self.start(CONTROL, *ALL)
+        await self.priced()
+
+    async def priced(self, seconds: float = PATIENCE) -> None:
+        """Wait until every instrument has a price."""
+        tokens = (*manifests.SCRIPTED_TOKENS, *manifests.HAND_TOKENS)
+
+        async def all_priced() -> bool:
+            return len(await self.ports.prices.read_many(manifests.FEED, tokens)) == len(tokens)
+
+        await self.until(all_priced, "every instrument has a price", seconds)
 
     async def start(self, *names: str, wait: bool = True, **env: str) -> None:
         """Start services by name; `engine-2` is one more engine. Ready when this returns, unless `wait` is False."""
@@ -219,7 +208,11 @@ class Platform:
 
     def _resource_of(self, service: str) -> str:
         kind = find_services()[service].kind
-        names = {"MarketFeed": manifests.FEED, "BrokerAccount": manifests.ACCOUNT, "Strategy": manifests.SCRIPTED}
+        names = {
+            "MarketFeed": manifests.FEED,
+            "BrokerAccount": manifests.ACCOUNT,
+            "Strategy": manifests.SCRIPTED,
+        }
         return f"{kind}/{names[kind]}"
 
     def _plan_path(self, service: str) -> Path:
@@ -250,18 +243,21 @@ class Platform:
         """Wait until a service is ready; one that waits for its lease never is."""
         await self.until(lambda: self._is(name, "/readyz", 200), f"{name} is ready", seconds)
 
-    async def unready(self, name: str, seconds: float = PATIENCE) -> str:
-        """Wait until a service says that it is not ready; return why."""
-        await self.until(lambda: self._is(name, "/readyz", 503), f"{name} is not ready", seconds)
-        return (await self.probe(name))[1]
+    async def unready(self, name: str, because: str = "", seconds: float = PATIENCE) -> None:
+        """Wait until a service says that it is not ready, for that reason."""
+        await self.until(
+            lambda: self._is(name, "/readyz", 503, because), f"{name} is not ready {because}", seconds
+        )
 
-    async def dead(self, name: str, seconds: float = PATIENCE) -> str:
-        """Wait until a service fails its liveness; return why."""
-        await self.until(lambda: self._is(name, "/livez", 503), f"{name} fails /livez", seconds)
-        return (await self.probe(name, "/livez"))[1]
+    async def dead(self, name: str, because: str = "", seconds: float = PATIENCE) -> None:
+        """Wait until a service fails its liveness, for that reason."""
+        await self.until(
+            lambda: self._is(name, "/livez", 503, because), f"{name} fails /livez {because}", seconds
+        )
 
-    async def _is(self, name: str, path: str, status: int) -> bool:
-        return (await self.probe(name, path))[0] == status
+    async def _is(self, name: str, path: str, status: int, because: str = "") -> bool:
+        answer, text = await self.probe(name, path)
+        return answer == status and because in text
 
     async def until(self, holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
         """Wait until `holds` (a function, perhaps a coroutine's) is true; AssertionError with the logs if not."""
@@ -272,7 +268,8 @@ class Platform:
                 answer = await answer
             if answer:
                 return
-            if time.monotonic() > deadline:
+            hopeless = any(child.refused for child in self.children.values())
+            if hopeless or time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds:g} s: {what}\n{self.explain()}")
             await asyncio.sleep(POLL)
 
@@ -342,36 +339,20 @@ class Platform:
 
         By default each is of another instrument, so that none waits for the doubt about another.
         """
-        made = self.make_signal(side, quantity, token=token, ttl=ttl, limit=limit)
+        made = make_signal(side, quantity, token=token, ttl=ttl, limit=limit)
         await self.produce(made)
         return made.signal_id
 
-    def make_signal(
-        self, side: Side, quantity: str, *, token: int | None = None, ttl: float = 20.0, limit: str | None = None
-    ) -> Signal:
-        """Return a signal that has not been sent."""
-        chosen = manifests.HAND_TOKENS[next(self._tokens) % len(manifests.HAND_TOKENS)] if token is None else token
-        return Signal(
-            signal_id=str(uuid4()),
-            strategy_id=manifests.HAND,
-            strategy_uid=manifests.HAND,
-            instrument_token=chosen,
-            symbol=manifests.symbol_of(chosen),
-            side=side,
-            order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
-            quantity=Decimal(quantity),
-            validity=Validity.DAY,
-            expires_at=time.time_ns() + round(ttl * 1e9),
-            limit_price=None if limit is None else Decimal(limit),
-        )
+    async def cancel(self, signal_id: str) -> None:
+        """Produce a CANCEL_REQUEST for the order of a signal sent here."""
+        await self.produce(make_cancel(self.sent[signal_id]))
 
-    async def produce(self, *signals: Signal) -> None:
-        """Produce signals on the account's `signals.raw`, as their strategy would."""
-        self.sent.update({one.signal_id: one for one in signals})
-        records = [
-            Outgoing(self.topics.signals_raw, encode_event(raw_event(one)), key=one.key) for one in signals
-        ]
-        await self._producer.send(records)
+    async def produce(self, *made: Signal | CancelRequest) -> None:
+        """Produce signals or cancel requests on the account's `signals.raw`, as their strategy would."""
+        self.sent.update({one.signal_id: one for one in made if isinstance(one, Signal)})
+        events = [raw_event(one) for one in made]
+        topic = self.topics.signals_raw
+        await self._producer.send([Outgoing(topic, encode_event(event), key=event.key) for event in events])
 
     async def send(self, *records: Outgoing) -> None:
         """Produce any records, poison among them."""
@@ -384,6 +365,11 @@ class Platform:
         await self._holds(lambda: verdict.end_faults(self.recorder.stories, signals), seconds)
         self.check_calls()
 
+    def told(self, signal_id: str) -> str:
+        """Return a signal's outcome in words: `FILLED`, `FAILED SIGNAL_EXPIRED`, `` where there is none yet."""
+        story = self.recorder.stories.get(signal_id, Story())
+        return " ".join([*sorted(story.ends), *sorted(story.codes)])
+
     def check_calls(self) -> None:
         """No signal has reached the broker twice; AssertionError otherwise."""
         found = verdict.call_faults(self.recorder, self.broker.core, self.sent)
@@ -395,25 +381,12 @@ class Platform:
         """Wait until every promise holds of all signals; AssertionError with what does not, and the logs.
 
         No more signals may be on their way: end the strategy first. `letters`: how many dead letters there are;
-        None: that doesn't matter.
+        None: any number. Each must be fit to be replayed.
         """
-
-        async def faults() -> list[str]:
-            recorder, core = self.recorder, self.broker.core
-            found = [f"{lag} records not read yet"] if (lag := await recorder.lag()) else []
-            signals = [name for name, story in recorder.stories.items() if not name.startswith("external:")]
-            found += verdict.end_faults(recorder.stories, {*signals, *self.sent})
-            found += verdict.book_faults(recorder)
-            if self.live:
-                core.settle(time.time_ns())
-                found += verdict.unsent_faults(recorder, core)
-            found += await verdict.journal_faults(self.journal)
-            if letters is not None and len(recorder.dead_letters) != letters:
-                told = [(one.topic, dict(one.headers)) for one in recorder.dead_letters[:3]]
-                found.append(f"{len(recorder.dead_letters)} dead letters, {letters} expected: {told}")
-            return found
-
-        await self._holds(faults, seconds)
+        core = self.broker.core if self.live else None
+        await self._holds(
+            lambda: verdict.faults(self.recorder, self.journal, core, self.sent, letters), seconds
+        )
         self.check_calls()
 
     async def _holds(self, faults: Callable[[], Any], seconds: float) -> None:
@@ -435,7 +408,7 @@ class Platform:
         parts = []
         for name, child in self.children.items():
             lines = self.log(name)[-LOG_LINES:]
-            parts.append(f"---- {name}: pid {child.pid}, exits {child.exits}\n" + "\n".join(lines))
+            parts.append(f"{LOGS}{name}: pid {child.pid}, exits {child.exits}\n" + "\n".join(lines))
         return "\n".join(parts)
 
     def log(self, name: str) -> list[str]:
@@ -454,22 +427,6 @@ class Platform:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def raw_event(made: Signal) -> Envelope:
-    """Return the TRADING_SIGNAL event of a signal."""
-    return Envelope(
-        id=event_id(made.signal_id, EventType.TRADING_SIGNAL, 0),
-        type=EventType.TRADING_SIGNAL,
-        version=VERSION,
-        ts=time.time_ns(),
-        source=f"strategy/{made.strategy_id}",
-        account=manifests.ACCOUNT,
-        key=made.key,
-        correlation_id=made.signal_id,
-        causation_id="test",
-        data=made,
-    )
-
-
 def _point(text: str) -> Point:
     operation, moment = text.rsplit(":", 1) if text.count(":") == 1 else (text, "")
     return Point(operation, Moment(moment)) if moment else Point.parse(text)
@@ -479,9 +436,3 @@ def _service_of(name: str) -> str:
     """Return `engine` for `engine-2`."""
     stem, _, number = name.rpartition("-")
     return stem if number.isdigit() else name
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-

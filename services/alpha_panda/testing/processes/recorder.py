@@ -56,14 +56,16 @@ class Recorder:
         self._bus = bus
         self._topics = topics
         self._names = tuple(
-            dict.fromkeys((
-                topics.signals_raw,
-                topics.signals_validated,
-                topics.signals_rejected,
-                *topics.orders,
-                topics.portfolio,
-                *others,
-            ))
+            dict.fromkeys(
+                (
+                    topics.signals_raw,
+                    topics.signals_validated,
+                    topics.signals_rejected,
+                    *topics.orders,
+                    topics.portfolio,
+                    *others,
+                )
+            )
         )
         self._next: dict[TopicPartition, int] = {}
         self._said: dict[str, bytes] = {}
@@ -109,7 +111,9 @@ class Recorder:
 
     def _compare(self, event: Envelope) -> None:
         """An event that comes again says the same; only who says it may differ."""
-        said = hashlib.blake2b(encode_event(msgspec.structs.replace(event, source="")), digest_size=16).digest()
+        said = hashlib.blake2b(
+            encode_event(msgspec.structs.replace(event, source="")), digest_size=16
+        ).digest()
         if self._said.setdefault(event.id, said) != said:
             self.contradictions.append(f"event {event.id} ({event.type}) came again with another content")
 

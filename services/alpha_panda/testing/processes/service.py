@@ -23,13 +23,14 @@ from alpha_panda.runtime.venues import rules_of
 from alpha_panda.testing.broker.http_trader import HttpTrader
 from alpha_panda.testing.broker.live import make_live
 
+from .children import EXIT_USAGE
 from .harming import Harming
 from .points import PlanFile
 
 CONTROL: Final = "control"
 """Stands for `alpha-panda control` among the services' names."""
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_FAILED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,52 @@
 """What holds of a platform once it has come to rest: the promises of DESIGN section 1, from what can be seen."""
 
+import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 from alpha_panda.domain.ids import broker_tag
-from alpha_panda.ports import OrderJournal
+from alpha_panda.errors import RecordError
+from alpha_panda.ports import OrderJournal, Record
+from alpha_panda.runtime.dead_letter import original
 from alpha_panda.testing.broker.core import BrokerCore
 
 from .recorder import Recorder, Story
+
+
+async def faults(
+    recorder: Recorder,
+    journal: OrderJournal,
+    core: BrokerCore | None,
+    sent: Collection[str],
+    letters: int | None,
+) -> list[str]:
+    """Return all that does not hold; ask again until nothing is on its way. `core`: a live account's broker."""
+    found = [f"{lag} records not read yet"] if (lag := await recorder.lag()) else []
+    signals = [name for name in recorder.stories if not name.startswith("external:")]
+    found += end_faults(recorder.stories, {*signals, *sent})
+    found += book_faults(recorder)
+    if core is not None:
+        core.settle(time.time_ns())
+        found += unsent_faults(recorder, core)
+    return [*found, *await journal_faults(journal), *letter_faults(recorder.dead_letters, letters)]
+
+
+def letter_faults(dead_letters: Sequence[Record], expected: int | None) -> list[str]:
+    """There are as many dead letters as expected (None: any number), and each can be replayed."""
+    found = [f"can't be replayed: {letter.id}" for letter in dead_letters if not _replayable(letter)]
+    if expected is not None and len(dead_letters) != expected:
+        told = [(letter.topic, dict(letter.headers)) for letter in dead_letters[:3]]
+        found.append(f"{len(dead_letters)} dead letters, {expected} expected: {told}")
+    return found
+
+
+def _replayable(letter: Record) -> bool:
+    try:
+        original(letter)
+    except RecordError:
+        return False
+    return True
 
 
 def call_faults(recorder: Recorder, core: BrokerCore, sent: Collection[str]) -> list[str]:
@@ -55,7 +93,9 @@ def book_faults(recorder: Recorder) -> list[str]:
     cash = snapshot.opening_cash
     for story in recorder.stories.values():
         if story.fold.filled_quantity:
-            held[story.symbol] = held.get(story.symbol, Decimal(0)) + story.side.sign * story.fold.filled_quantity
+            held[story.symbol] = (
+                held.get(story.symbol, Decimal(0)) + story.side.sign * story.fold.filled_quantity
+            )
             cash -= story.side.sign * story.fold.amount + story.fold.fees
     told = {symbol: quantity for symbol, quantity in held.items() if quantity}
     booked = {symbol: view.quantity for symbol, view in snapshot.positions.items() if view.quantity}

@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
             for text in report.violations:
                 print(f"  {text}")  # noqa: T201 - as above
         if options.count == 1:
-            print(f"  trace {report.trace_hash}, {report.steps} steps, {report.virtual_seconds:.1f} s, {dict(report.counts)}")  # noqa: T201 - as above
+            print(f"  trace {report.trace_hash}, {report.steps} steps, {report.virtual_seconds:.1f} s")  # noqa: T201 - as above
+            print(f"  {dict(report.counts)}")  # noqa: T201 - as above
     took = time.perf_counter() - begun
     if options.count > 1:
         print(f"{options.count} seeds, {failed} failed, {took / options.count * 1000:.1f} ms each")  # noqa: T201 - as above

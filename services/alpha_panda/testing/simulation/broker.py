@@ -1,7 +1,9 @@
 """A process's way to its broker: the live one over the network, the paper one within the process. Every call is noted."""
 
+import asyncio  # noqa: TC003 - one style of imports
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from alpha_panda.adapters.http.exchange import Answer, Exchange, NotSent, Unanswered
 from alpha_panda.contracts.codes import Code
@@ -16,6 +18,12 @@ from alpha_panda.testing.broker.faults import Wire
 from alpha_panda.testing.simulation.loop import Process
 from alpha_panda.testing.simulation.network import CLIENT_TIMEOUT, Fate, Network, Server
 from alpha_panda.testing.virtual_time import START
+
+UNHEARD: Final = (Wire.HANG, Wire.RESET, Wire.CUT)
+LATEST_NS: Final = 4 * SECOND_NS
+"""How long a request may be on its way whose sender has given up: beyond S + D as the simulation has them."""
+BREAK_NS: Final = 50 * MS_NS
+"""How soon a sender notices that its connection broke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,44 +137,52 @@ class LiveTrader:
         network = self._network
         fate, there = network.fate(self._process, Server.BROKER, operation)
         network.note(self._process.name, operation, fate.value)
-        if fate is not Fate.WELL:
-            network.counts[f"call {fate.value}"] += 1
+        if fate is Fate.WELL:
+            return _experienced(await self._answered(operation, call, there, left))
+        network.counts[f"call {fate.value}"] += 1
         if fate is Fate.REFUSED:
             return NotSent(Code.BROKER_UNREACHABLE, "no connection")
-        replies: list[Reply] = []
-        if fate is not Fate.REQUEST_LOST:
-            if fate is Fate.LATE:
-                there = int(network.random.random() * 4 * SECOND_NS)
-            future = network.loop.create_future()
-
-            def arrive() -> None:
-                reply = call(START + network.loop.now_ns)
-                if network.after is not None:
-                    network.after(self._process, operation)
-                if fate is not Fate.WELL or reply.wire in (Wire.HANG, Wire.RESET, Wire.CUT):
-                    return
-                delay = round(reply.delay * SECOND_NS)
-                network.loop.after(delay, _answer, future, reply)
-
-            network.loop.after(there, arrive)
-            if fate is Fate.WELL:
-                waiting = network.loop.call_later(left / SECOND_NS, _answer, future, None)
-                reply = await future
-                waiting.cancel()
-                if reply is not None:
-                    replies.append(reply)
-            else:
-                await network.sleep(min(left, 50 * MS_NS))
-        else:
+        if fate is Fate.REQUEST_LOST:
             await network.sleep(min(left, CLIENT_TIMEOUT))
-        if not replies:
             return Unanswered("no answer")
-        (reply,) = replies
-        if reply.wire is Wire.REFUSED:
-            return NotSent(Code.BROKER_UNREACHABLE, "no connection")
-        return Answer(reply.status, reply.body)
+        if fate is Fate.LATE:
+            there = int(network.random.random() * LATEST_NS)
+        network.loop.after(there, self._arrive, operation, call, None)
+        await network.sleep(min(left, BREAK_NS))
+        return Unanswered("no answer")
+
+    async def _answered(
+        self, operation: str, call: Callable[[int], Reply], there: int, left: int
+    ) -> Reply | None:
+        """Return what came back within `left` ns, if anything did."""
+        loop = self._network.loop
+        future: asyncio.Future[Reply | None] = loop.create_future()
+        loop.after(there, self._arrive, operation, call, future)
+        waiting = loop.call_later(left / SECOND_NS, _answer, future, None)
+        reply = await future
+        waiting.cancel()
+        return reply
+
+    def _arrive(
+        self, operation: str, call: Callable[[int], Reply], future: "asyncio.Future[Reply | None] | None"
+    ) -> None:
+        """Let the broker have the request, whatever has become of its sender."""
+        network = self._network
+        reply = call(START + network.loop.now_ns)
+        if network.after is not None:
+            network.after(self._process, operation)
+        if future is not None and reply.wire not in UNHEARD:
+            network.loop.after(round(reply.delay * SECOND_NS), _answer, future, reply)
 
 
-def _answer(future: "object", reply: Reply | None) -> None:
-    if not future.done():  # type: ignore[attr-defined]
-        future.set_result(reply)  # type: ignore[attr-defined]
+def _answer(future: "asyncio.Future[Reply | None]", reply: Reply | None) -> None:
+    if not future.done():
+        future.set_result(reply)
+
+
+def _experienced(reply: Reply | None) -> Exchange:
+    if reply is None:
+        return Unanswered("no answer")
+    if reply.wire is Wire.REFUSED:
+        return NotSent(Code.BROKER_UNREACHABLE, "no connection")
+    return Answer(reply.status, reply.body)

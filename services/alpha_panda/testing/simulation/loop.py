@@ -99,8 +99,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Seconds since the loop was made."""
         return self.now_ns / SECOND_NS
 
-    def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    def call_soon(  # type: ignore[override] # asyncio's own stubs bind the types of the arguments
+        self,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - as asyncio's
+        context: Context | None = None,
     ) -> asyncio.Handle:
         """See asyncio; the context says which process the callback belongs to."""
         handle = asyncio.Handle(callback, args, self, context)
@@ -108,14 +111,21 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._append(handle, process)
         return handle
 
-    def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    def call_soon_threadsafe(  # type: ignore[override] # as above
+        self,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - as asyncio's
+        context: Context | None = None,
     ) -> asyncio.Handle:
         """See asyncio; there is one thread."""
         return self.call_soon(callback, *args, context=context)
 
-    def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    def call_at(  # type: ignore[override] # as above
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - as asyncio's
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """See asyncio."""
         timer = asyncio.TimerHandle(when, callback, list(args), self, context)
@@ -125,11 +135,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (due, self._serial, timer, process))
         return timer
 
-    def after(self, delay_ns: int, callback: Callable[..., object], *args: Any) -> None:
+    def after(
+        self,
+        delay_ns: int,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - as asyncio's
+    ) -> None:
         """Call back in the world's own context, which nothing stops."""
-        self.call_at(
-            (self.now_ns + delay_ns) / SECOND_NS, callback, *args, context=self._root_context()
-        )
+        self.call_at((self.now_ns + delay_ns) / SECOND_NS, callback, *args, context=self._root_context())
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep what asyncio complains of: the run's verdict looks at it."""
@@ -208,7 +221,7 @@ def _close(task: "asyncio.Task[Any]") -> None:
     coroutine = task.get_coro()
     for _ in range(_CLOSINGS):
         try:
-            coroutine.close()  # type: ignore[union-attr] # tasks of ours are made of coroutines
+            coroutine.close()
         except RuntimeError as error:
             if "ignored GeneratorExit" in str(error):
                 continue

@@ -4,6 +4,7 @@ A call travels to its server and is executed there whatever becomes of the calle
 or stopped after it had sent has sent. Servers run in the world's own context.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Final
 
-import asyncio
-
 from alpha_panda.contracts.units import MS_NS, SECOND_NS
 from alpha_panda.errors import AlphaPandaError, DependencyUnavailableError, MisuseError, UnknownOutcomeError
 from alpha_panda.testing.simulation.loop import Process, SimulatedLoop
 
 CLIENT_TIMEOUT: Final = 600 * MS_NS
 """How long a client waits for a reply."""
+
+
+REFUSED_BEHIND_A_SPLIT: Final = 0.7
+"""Share of the calls that find no connection; the others are never answered."""
+AS_SLOW_AS_CAN_BE: Final = 0.5
+"""Share of unanswered calls whose caller waits to the end; the others' connections break at once."""
 
 
 class Server(StrEnum):
@@ -128,7 +133,7 @@ class Network:
             self.counts[f"ordered {fate}"] += 1
             return fate, 0
         if self.cut(process, server):
-            return (Fate.REFUSED if random() < 0.7 else Fate.REQUEST_LOST), 0
+            return (Fate.REFUSED if random() < REFUSED_BEHIND_A_SPLIT else Fate.REQUEST_LOST), 0
         weather = self.weather
         drawn = random()
         if weather.bad and drawn < weather.bad:
@@ -162,7 +167,7 @@ class Network:
         elif fate is Fate.LATE:
             late = CLIENT_TIMEOUT + int(self.random.random() * 3 * SECOND_NS)
             loop.after(late, self._serve, step, None, process, operation)
-        await self.sleep(CLIENT_TIMEOUT if self.random.random() < 0.5 else 5 * MS_NS)
+        await self.sleep(CLIENT_TIMEOUT if self.random.random() < AS_SLOW_AS_CAN_BE else 5 * MS_NS)
         raise _unanswered(server, operation, writes=writes)
 
     async def sleep(self, delay_ns: int) -> None:

@@ -1,6 +1,6 @@
 """What happens in a run, drawn from its seed before it begins: trading, faults, people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -10,13 +10,16 @@ from alpha_panda.contracts.enums import Side
 from alpha_panda.contracts.units import MS_NS, SECOND_NS
 from alpha_panda.testing.broker import faults as broker_faults
 from alpha_panda.testing.broker.faults import BookFault, Misbehaviour, PlaceFault, Wire
-from alpha_panda.testing.simulation.network import Fate, Weather
+from alpha_panda.testing.simulation.network import Fate, Server, Weather
 from alpha_panda.testing.simulation.profiles import Profile
 from alpha_panda.testing.simulation.strategy import Action, Script
 
 RELIANCE: Final = "NSE:RELIANCE"
 TCS: Final = "NSE:TCS"
 TOKENS: Final = {RELIANCE: 738561, TCS: 2953217}
+HALTED: Final = ("platform", "account/live", "strategy/alpha")
+MANIFESTS: Final = ("account/live", "account/paper", "strategy/alpha", "strategy/beta")
+POISONED: Final = ("signals.raw", "signals.validated", "signals.rejected")
 BASE: Final = {RELIANCE: 2500.0, TCS: 3900.0}
 
 
@@ -93,8 +96,12 @@ def scenario(seed: int, profile: Profile, members: Sequence[str]) -> Scenario:
     limit = profile.skew_ms * MS_NS
     made.skews = {name: random.randint(-limit, limit) for name in members}
     made.triggers = [_trigger(random, profile) for _ in range(_times(random, profile.triggers))]
-    made.events = sorted(_events(random, profile, members, made), key=lambda event: event.at)
+    made.events = sorted(_Draw(random, profile, members, made.duration).all(), key=lambda event: event.at)
     return made
+
+
+def _chance(random: Random, share: float = 0.5) -> bool:
+    return random.random() < share
 
 
 def _times(random: Random, mean: float) -> int:
@@ -105,7 +112,7 @@ def _times(random: Random, mean: float) -> int:
 def _ticks(random: Random, duration: int) -> list[tuple[int, str, float]]:
     rows, prices, at = [], dict(BASE), 100 * MS_NS
     while at < duration:
-        symbol = RELIANCE if random.random() < 0.7 else TCS
+        symbol = RELIANCE if _chance(random, 0.7) else TCS
         prices[symbol] = round(prices[symbol] * (1 + random.uniform(-0.002, 0.002)) / 0.05) * 0.05
         rows.append((at, symbol, round(prices[symbol], 2)))
         at += random.randint(150, 450) * MS_NS
@@ -115,17 +122,16 @@ def _ticks(random: Random, duration: int) -> list[tuple[int, str, float]]:
 def _script(random: Random, profile: Profile) -> Script:
     script: Script = {}
     for seen in range(2, profile.signals * 3):
-        if random.random() < profile.density:
+        if _chance(random, profile.density):
             script[seen] = [_action(random)]
     return script
 
 
 def _action(random: Random) -> Action:
-    drawn = random.random()
-    if drawn < 0.12:
+    if _chance(random, 0.12):
         return Action(None)
-    side = Side.BUY if random.random() < 0.6 else Side.SELL
-    offset = random.choice((-0.003, -0.001, 0.0, 0.001)) if drawn < 0.4 else None
+    side = Side.BUY if _chance(random, 0.6) else Side.SELL
+    offset = random.choice((-0.003, -0.001, 0.0, 0.001)) if _chance(random, 0.3) else None
     return Action(side, random.choice((1, 1, 2, 3, 60)), offset)
 
 
@@ -141,7 +147,7 @@ def _trigger(random: Random, profile: Profile) -> Trigger:
         kind,
         operation,
         nth=random.randint(1, 4),
-        after=random.random() < 0.5,
+        after=_chance(random),
         harm=harm,
         steps=random.randint(1, 6),
         seconds=_duration(random),
@@ -153,78 +159,120 @@ def _duration(random: Random) -> float:
     return random.choice((0.05, 0.3, 0.9, 1.6, 2.5, 4.0, 7.0)) * random.uniform(0.8, 1.2)
 
 
-def _events(random: Random, profile: Profile, members: Sequence[str], made: Scenario) -> list[Event]:
-    found: list[Event] = []
+class _Draw:
+    """Draws events; each method those of one kind of trouble."""
 
-    def at() -> int:
-        return random.randint(SECOND_NS // 2, made.duration)
+    def __init__(self, random: Random, profile: Profile, members: Sequence[str], duration: int) -> None:
+        self._random = random
+        self._profile = profile
+        self._duration = duration
+        self._victims = [name for name in members if not profile.victims or name.startswith(profile.victims)]
 
-    def some(mean: float) -> range:
-        return range(_times(random, mean))
+    def all(self) -> list[Event]:
+        """Return everything that happens, in no order."""
+        return [
+            *self._processes(),
+            *self._links(),
+            *self._store(),
+            *self._states(),
+            *self._records(),
+            *self._broker(),
+        ]
 
-    def member() -> str:
-        return random.choice([name for name in members if not profile.victims or name.startswith(profile.victims)])
+    def _at(self) -> int:
+        return self._random.randint(SECOND_NS // 2, self._duration)
 
-    found += [Event(at(), "kill", member(), random.randint(1, 30), _duration(random) / 2) for _ in some(profile.kills)]
-    found += [Event(at(), "pause", member(), random.randint(1, 30), _duration(random)) for _ in some(profile.pauses)]
-    found += [Event(at(), "replace", member(), random.randint(1, 30), _duration(random)) for _ in some(profile.replacements)]
-    found += [Event(at(), "night", random.choice(profile.sleepers), 1, random.uniform(2.0, 4.5)) for _ in some(profile.nights)]
-    found += [
-        Event(at(), "split", member(), 1, _duration(random), random.choice(("store", "bus", "broker", "cache")))
-        for _ in some(profile.splits)
-    ]
-    found += [
-        Event(at(), "outage", random.choice(("store", "bus", "cache", "broker")), 1, random.uniform(0.1, 1.5))
-        for _ in some(profile.outages)
-    ]
-    found += [Event(at(), "rebalance", member()) for _ in some(profile.rebalances)]
-    for _ in some(profile.returns):
-        moment = at()
-        kind = random.choice(profile.return_kinds)
-        if kind == Return.OLDER.value:
-            found.append(Event(max(0, moment - random.randint(0, 3000) * MS_NS), "image"))
-        found.append(Event(moment, "return", "store", 1, random.uniform(0.0, 0.6), kind))
-    found += [Event(at(), "halt", random.choice(("platform", "account/live", "strategy/alpha"))) for _ in some(profile.halts)]
-    found += [Event(at(), "clear") for _ in some(profile.clears)]
-    found += [
-        Event(at(), "state", random.choice(("account/live", "account/paper", "strategy/alpha", "strategy/beta")), detail=random.choice(("Active", "Reducing", "Halted")))
-        for _ in some(profile.states)
-    ]
-    found += [Event(at(), "echo", detail=random.random()) for _ in some(profile.echoes)]
-    found += [Event(at(), "tamper", detail=random.random()) for _ in some(profile.tampers)]
-    found += [Event(at(), "poison", random.choice(("signals.raw", "signals.validated", "signals.rejected")), detail=random.random()) for _ in some(profile.poisons)]
-    found += [Event(at(), "forge", detail=random.random()) for _ in some(profile.forgeries)]
-    found += [Event(at(), "stale book", detail=random.randint(1, 2)) for _ in some(profile.stale_books)][:1]
-    found += [Event(at(), "broker", detail=_broker_fault(random, profile)) for _ in some(profile.broker)]
-    found += [Event(at(), "book", seconds=_duration(random), detail=_book_fault(random)) for _ in some(profile.books)]
-    found += [Event(at(), "new day") for _ in some(profile.days)]
-    return found
+    def _some(self, mean: float) -> range:
+        return range(_times(self._random, mean))
+
+    def _member(self) -> str:
+        return self._random.choice(self._victims)
+
+    def _processes(self) -> Iterator[Event]:
+        random, profile = self._random, self._profile
+        for _ in self._some(profile.kills):
+            yield Event(self._at(), "kill", self._member(), random.randint(1, 30), _duration(random) / 2)
+        for what, mean in (("pause", profile.pauses), ("replace", profile.replacements)):
+            for _ in self._some(mean):
+                yield Event(self._at(), what, self._member(), random.randint(1, 30), _duration(random))
+        for _ in self._some(profile.nights):
+            yield Event(self._at(), "night", random.choice(profile.sleepers), 1, random.uniform(2.0, 4.5))
+
+    def _links(self) -> Iterator[Event]:
+        random, profile, servers = self._random, self._profile, [server.value for server in Server]
+        for _ in self._some(profile.splits):
+            yield Event(self._at(), "split", self._member(), 1, _duration(random), random.choice(servers))
+        for _ in self._some(profile.outages):
+            yield Event(self._at(), "outage", random.choice(servers), 1, random.uniform(0.1, 1.5))
+        for _ in self._some(profile.rebalances):
+            yield Event(self._at(), "rebalance", self._member())
+
+    def _store(self) -> Iterator[Event]:
+        random, profile = self._random, self._profile
+        for _ in self._some(profile.returns):
+            moment, kind = self._at(), random.choice(profile.return_kinds)
+            if kind == Return.OLDER.value:
+                yield Event(max(0, moment - random.randint(0, 3000) * MS_NS), "image")
+            yield Event(moment, "return", "store", 1, random.uniform(0.0, 0.6), kind)
+
+    def _states(self) -> Iterator[Event]:
+        random, profile = self._random, self._profile
+        for _ in self._some(profile.halts):
+            yield Event(self._at(), "halt", random.choice(HALTED))
+        for _ in self._some(profile.clears):
+            yield Event(self._at(), "clear")
+        for _ in self._some(profile.states):
+            state = random.choice(("Active", "Reducing", "Halted"))
+            yield Event(self._at(), "state", random.choice(MANIFESTS), detail=state)
+
+    def _records(self) -> Iterator[Event]:
+        random, profile = self._random, self._profile
+        for what, mean in (
+            ("echo", profile.echoes),
+            ("tamper", profile.tampers),
+            ("forge", profile.forgeries),
+        ):
+            for _ in self._some(mean):
+                yield Event(self._at(), what, detail=random.random())
+        for _ in self._some(profile.poisons):
+            yield Event(self._at(), "poison", random.choice(POISONED), detail=random.random())
+
+    def _broker(self) -> Iterator[Event]:
+        random, profile = self._random, self._profile
+        for _ in self._some(profile.stale_books)[:1]:  # more would be more readings than make an order LOST
+            yield Event(self._at(), "stale book", detail=random.randint(1, 2))
+        for _ in self._some(profile.broker):
+            yield Event(self._at(), "broker", detail=_broker_fault(random, profile))
+        for _ in self._some(profile.books):
+            yield Event(self._at(), "book", seconds=_duration(random), detail=_book_fault(random))
+        for _ in self._some(profile.days):
+            yield Event(self._at(), "new day")
 
 
 def _broker_fault(random: Random, profile: Profile) -> Misbehaviour:
     """Draw what the broker does with an order and what the caller sees of it, each by itself."""
     named = (
         lambda: broker_faults.slow(random.uniform(0, 1.5)),
-        lambda: broker_faults.hang(accepts=random.random() < 0.5),
-        lambda: broker_faults.drop_reply(accepts=random.random() < 0.5),
+        lambda: broker_faults.hang(accepts=_chance(random)),
+        lambda: broker_faults.drop_reply(accepts=_chance(random)),
         broker_faults.cut_reply,
         lambda: broker_faults.accept_late(random.uniform(0, profile.latest)),
         broker_faults.refuse_connection,
         broker_faults.reject,
         broker_faults.too_many_requests,
-        lambda: broker_faults.strange_too_many_requests(accepts=random.random() < 0.5),
-        lambda: broker_faults.server_error(accepts=random.random() < 0.5),
-        lambda: broker_faults.garbage(accepts=random.random() < 0.5),
-        lambda: broker_faults.timeout_400(accepts=random.random() < 0.5),
+        lambda: broker_faults.strange_too_many_requests(accepts=_chance(random)),
+        lambda: broker_faults.server_error(accepts=_chance(random)),
+        lambda: broker_faults.garbage(accepts=_chance(random)),
+        lambda: broker_faults.timeout_400(accepts=_chance(random)),
         broker_faults.rest,
         lambda: broker_faults.rest_then_fill(random.uniform(0, 3)),
         lambda: broker_faults.partial("0.5", rest_after=random.choice((None, 0.5, 2.0))),
         lambda: broker_faults.refuse_later(random.uniform(0, 1)),
-        lambda: broker_faults.cancel_unanswered(effective=random.random() < 0.5),
+        lambda: broker_faults.cancel_unanswered(effective=_chance(random)),
         broker_faults.cancel_loses_race,
         broker_faults.cancel_error,
     )
-    if random.random() < profile.doubles:
+    if _chance(random, profile.doubles):
         return PlaceFault(
             copies=2, repeat_after=random.uniform(0, 1), wire=random.choice((Wire.ANSWER, Wire.RESET))
         )
@@ -252,4 +300,3 @@ FATES: Final = {
     Harm.LOSE_REPLY: Fate.REPLY_LOST,
     Harm.DELAY: Fate.LATE,
 }
-

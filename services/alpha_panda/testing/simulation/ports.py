@@ -9,7 +9,15 @@ from alpha_panda.adapters.memory.bus import MemoryBus
 from alpha_panda.adapters.memory.consumer import MemoryConsumer
 from alpha_panda.contracts.topics import TopicSpec
 from alpha_panda.contracts.units import MS_NS
-from alpha_panda.ports import Consumer, Outgoing, Producer, Record, RecordPosition, Subscription, TopicPartition
+from alpha_panda.ports import (
+    Consumer,
+    Outgoing,
+    Producer,
+    Record,
+    RecordPosition,
+    Subscription,
+    TopicPartition,
+)
 from alpha_panda.testing.simulation.loop import Process
 from alpha_panda.testing.simulation.network import Network, Server
 
@@ -50,7 +58,8 @@ class Remote:
         self._remote = (network, process, server, name, target)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the port's
-        network, process, server, label, target = self.__dict__["_remote"]
+        remote: tuple[Network, Process, Server, str, object] = self.__dict__["_remote"]
+        network, process, server, label, target = remote
         value = getattr(target, name)
         if not inspect.iscoroutinefunction(value) or name in WAITING:
             return value
@@ -105,7 +114,11 @@ class RemoteBus:
 
     async def topics(self) -> frozenset[str]:
         """See the port."""
-        return cast("frozenset[str]", await self._call("bus.topics", lambda: self._bus.topics()))
+        return cast("frozenset[str]", await self._call("bus.topics", self._bus.topics))
+
+    async def delete_records(self, partition: TopicPartition, before: int) -> None:
+        """See the port."""
+        await self._call("bus.delete_records", lambda: self._bus.delete_records(partition, before))
 
     async def _call(self, operation: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401 - as the port's
         return await self._network.call(self._process, Server.BUS, operation, step, writes=False)
@@ -161,7 +174,9 @@ class RemoteProducer:
 class RemoteConsumer:
     """A consumer, seen from one process; in a group it has a session."""
 
-    def __init__(self, network: Network, process: Process, bus: SharedBus, subscription: Subscription) -> None:
+    def __init__(
+        self, network: Network, process: Process, bus: SharedBus, subscription: Subscription
+    ) -> None:
         self._network = network
         self._process = process
         self._bus = bus
@@ -261,9 +276,9 @@ class RemoteConsumer:
 
     async def committed(self, partition: TopicPartition) -> int | None:
         """See the port."""
-        return cast("int | None", await self._call("consumer.committed", lambda: self._inner.committed(partition)))
+        return cast(
+            "int | None", await self._call("consumer.committed", lambda: self._inner.committed(partition))
+        )
 
     async def _call(self, operation: str, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401 - as the port's
         return await self._network.call(self._process, Server.BUS, operation, step, writes=False)
-
-

@@ -143,4 +143,97 @@ BROKER: Final = replace(
 )  # fmt: skip
 """The broker does all it can do wrong."""
 
-PROFILES: Final = {item.name: item for item in (MIXED, CALM, CRASHES, ZOMBIES, RETURNS, HALTS, BROKER)}
+TRACKER: Final = replace(
+    BROKER,
+    name="tracker",
+    weather=0.0,
+    triggers=4.0,
+    days=0.0,
+    stale_books=0.0,
+    books=1.0,
+    kills=0.5,
+    pauses=1.0,
+    clears=6.0,
+    victims=("order-tracker", "engine/live"),
+    harms=("the store returns as another run", "kill", "pause", "pause, and start another in its place"),
+    crash_points=(
+        ("order-tracker", "broker.book"),
+        ("order-tracker", "broker.book"),
+        ("order-tracker", "journal.find_tag"),
+        ("order-tracker", "journal.resolve"),
+        ("order-tracker", "journal.fill"),
+        ("order-tracker", "send orders.filled"),
+        ("order-tracker", "send orders.failed"),
+        ("engine", "journal.settle"),
+        ("engine", "journal.acknowledge"),
+        ("engine", "send orders.submitted"),
+    ),
+)
+"""What follows the orders dies, sleeps, and finds another store than it has read."""
+
+FOLLOW: Final = replace(
+    TRACKER,
+    name="follow",
+    triggers=6.0,
+    pauses=0.3,
+    replacements=0.2,
+    harms=("pause", "pause", "kill", "refuse the call"),
+    crash_points=(
+        ("engine", "journal.settle"),
+        ("engine", "journal.acknowledge"),
+        ("engine", "send orders.submitted"),
+        ("order-tracker", "send orders.filled"),
+        ("order-tracker", "send orders.filled"),
+        ("order-tracker", "send orders.cancelled"),
+    ),
+)
+"""Engines sleep between a call and its telling, and who follows the orders can't tell either."""
+
+LATE: Final = replace(
+    BROKER, name="late", weather=1.0, broker=14.0, books=0.0, stale_books=0.0, days=0.0, latest=6.0
+)
+"""The broker's book is always right, and orders come into it late, some after they were called LOST."""
+SOON: Final = replace(LATE, name="soon", latest=3.0, broker=24.0)
+"""As LATE, but before anybody may call an order LOST."""
+SETTLES: Final = replace(
+    FOLLOW,
+    name="settles",
+    triggers=2.0,
+    broker=16.0,
+    harms=("pause",),
+    crash_points=(("engine", "journal.settle"),),
+)
+"""Engines sleep between the broker's answer and its settling."""
+FORGOTTEN: Final = replace(RETURNS, name="forgotten", halts=2.5, clears=0.3, density=0.8, signals=10)
+"""People halt, and the store forgets it."""
+SLEEPERS: Final = replace(
+    ZOMBIES,
+    name="sleepers",
+    kills=3.0,
+    replacements=4.0,
+    triggers=0.0,
+    victims=("strategy",),
+    density=0.8,
+    signals=10,
+)
+"""Strategies wake up beside those that took their place, and those start anew."""
+
+PROFILES: Final = {
+    item.name: item
+    for item in (
+        MIXED,
+        CALM,
+        CRASHES,
+        ZOMBIES,
+        RETURNS,
+        HALTS,
+        BROKER,
+        TRACKER,
+        FOLLOW,
+        LATE,
+        SOON,
+        SETTLES,
+        FORGOTTEN,
+        SLEEPERS,
+    )
+}

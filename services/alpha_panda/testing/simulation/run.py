@@ -15,11 +15,12 @@ from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.testing.simulation import strategy as scripted
 from alpha_panda.testing.simulation.broker import BrokerCall
 from alpha_panda.testing.simulation.chaos import Chaos
-from alpha_panda.testing.simulation.invariants import Verdict, read, replay_letters, settled
+from alpha_panda.testing.simulation.invariants import Verdict
 from alpha_panda.testing.simulation.loop import abandon
 from alpha_panda.testing.simulation.plan import scenario
 from alpha_panda.testing.simulation.profiles import MIXED, Profile
-from alpha_panda.testing.simulation.world import World, pods_of, resources, settings
+from alpha_panda.testing.simulation.settled import read, replay_letters, settled
+from alpha_panda.testing.simulation.world import World, pods_of, resources, seconds, settings
 from alpha_panda.testing.virtual_time import START
 
 LONGEST_PEACE: Final = 60 * SECOND_NS
@@ -121,32 +122,36 @@ class _Judge:
         for scope in scopes_of(call.account, call.entry.signal.strategy_id):
             levels = [TradingState.HALTED, *([TradingState.REDUCING] if call.increasing else [])]
             for level in levels:
-                since = self._chaos.strict_since(scope, level)
+                since = self._chaos.people.states.strict_since(scope, level)
                 if since is not None and call.at - since >= limit:
                     self.violations.append(
-                        f"{call.process} sent {call.entry.signal_id} ({call.entry.signal_class}) at {_s(call.at)}"
-                        f" while {scope} has been {level} since {_s(since)}"
+                        f"{call.process} sent {call.entry.signal_id} ({call.entry.signal_class}) at {seconds(call.at)}"
+                        f" while {scope} has been {level} since {seconds(since)}"
                     )
 
-
     def _say(self, call: BrokerCall, text: str) -> None:
-        self.violations.append(f"{call.process} sent {call.entry.signal_id} at {_s(call.at)} {text}")
+        self.violations.append(f"{call.process} sent {call.entry.signal_id} at {seconds(call.at)} {text}")
 
     def _in_time(self, call: BrokerCall, limit: int) -> None:
         """Check that the permission had not run out, and that the signal had not when it was given."""
         now, entry = START + call.at, call.entry
         if now > entry.send_by:
-            self._say(call, f"though its permission ended at {_s(entry.send_by - START)}")
+            self._say(call, f"though its permission ended at {seconds(entry.send_by - START)}")
         if now >= entry.signal.expires_at + limit:
-            self._say(call, f"though it expired at {_s(entry.signal.expires_at - START)}")
+            self._say(call, f"though it expired at {seconds(entry.signal.expires_at - START)}")
 
     def _undoubted(self, call: BrokerCall) -> None:
         """Check that no earlier order of its key is in doubt: it was when this one got its permission."""
         journal = self._chaos.world.journals[call.account]
-        if not call.increasing:
+        forgotten = self._chaos.world.returned_at >= call.entry.created_at - START
+        if not call.increasing or forgotten:  # an older image has earlier orders in doubt again
             return
         for other in read(lambda: journal.in_doubt(call.entry.signal.key)):
-            if other.attempt and other.signal_id != call.entry.signal_id and other.created_at < call.entry.created_at:
+            if (
+                other.attempt
+                and other.signal_id != call.entry.signal_id
+                and other.created_at < call.entry.created_at
+            ):
                 self._say(call, f"while {other.signal_id} of the same key is in doubt")
 
     def _paced(self, call: BrokerCall) -> None:
@@ -161,10 +166,6 @@ class _Judge:
             self._say(call, f"as more than {most} within a second")
 
 
-def _s(ns: int) -> str:
-    return f"{ns / SECOND_NS:.3f} s"
-
-
 async def _run(world: World, chaos: Chaos, judge: _Judge) -> list[str]:
     world.start()
     chaos.begin()
@@ -174,7 +175,7 @@ async def _run(world: World, chaos: Chaos, judge: _Judge) -> list[str]:
     rested = await _rest(world, PEACE)
     verdict = Verdict(world, judge.violations, rested)
     verdict.judge()
-    if not verdict.violations and await replay_letters(world, chaos):
+    if not verdict.violations and await replay_letters(world):
         rested = await _rest(world, 2 * SECOND_NS)
         again = Verdict(world, judge.violations, rested)
         again.judge()
@@ -193,8 +194,8 @@ async def _rest(world: World, least: int) -> list[str]:
     """Wait until all has come to rest; return what has not, in the end."""
     begun = world.loop.now_ns
     await _until(world, begun + least)
-    while (missing := settled(world)) and world.loop.now_ns - begun < LONGEST_PEACE and world.loop.steps < STEPS:
-        await asyncio.sleep(LOOK / SECOND_NS)
+    while missing := settled(world):
+        if world.loop.now_ns - begun >= LONGEST_PEACE or world.loop.steps >= STEPS:
+            break
+        await _until(world, world.loop.now_ns + LOOK)
     return missing
-
-

@@ -1,6 +1,6 @@
 """The strategy of the simulation: at its n-th tick it does what the scenario says."""
 
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003 - one style of imports
 from typing import Final, NamedTuple
 
 from pydantic import Field

@@ -1,9 +1,9 @@
 """The simulated installation: manifests, servers, and a pod for each service."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from random import Random
 from typing import Any, Final, cast
@@ -49,7 +49,7 @@ API: Final = "alphapanda.io/v1alpha1"
 FEED: Final = "demo"
 LIVE: Final = "live"
 PAPER: Final = "paper"
-CASH: Final = 10_000_000
+CASH: Final = Decimal(10_000_000)
 EXPECTED_ENDS: Final = (TransientError, ProcessMustExitError)
 """What a process may end with: it starts anew and claims anew."""
 
@@ -107,7 +107,9 @@ def _manifests() -> list[dict[str, Any]]:
 
     source = {"simulated": {"seed": 1, "ticksPerSecond": 1, "speed": 1}}
     return [
-        _document("MarketFeed", FEED, source=source, instruments=instruments, staleAfterSeconds=2, partitions=1),
+        _document(
+            "MarketFeed", FEED, source=source, instruments=instruments, staleAfterSeconds=2, partitions=1
+        ),
         _document("BrokerAccount", PAPER, marketFeed=FEED, paper=paper, risk=risk),
         _document("BrokerAccount", LIVE, marketFeed=FEED, paper=paper, risk=risk),
         strategy("alpha", both, [LIVE, PAPER]),
@@ -166,14 +168,9 @@ class Source:
             yield SourceBatch([], [], [])
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """A latch that a person or a service has set, known to both store and topic since `at` (ns since the start)."""
-
-    scope: str
-    latch_id: str
-    at: int
-    until: int | None = None
+def seconds(ns: int) -> str:
+    """Return a time since the start as people read it."""
+    return f"{ns / SECOND_NS:.3f} s"
 
 
 class Pod:
@@ -191,6 +188,11 @@ class Pod:
         self.starts = 0
         self._world = world
         self._clock: SkewedClock | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the present process runs and reads."""
+        return self.service is not None and self.service.ready.is_set() and not self.process.dead
 
     def start(self, *, fresh: bool) -> None:
         """Start a process; `fresh`: as another pod, under another name."""
@@ -252,8 +254,9 @@ class World:
         self.records: list[Record] = []
         self.calls: list[BrokerCall] = []
         self.ends: list[tuple[int, str, BaseException | None]] = []
-        self.counts: Counter[str] = self.network.counts
+        self.counts = self.network.counts
         self.images: list[Image] = []
+        self.returned_at = 0  # when (ns) the store last came back as another run
         self.tampered: set[bytes] = set()  # records of signals that no strategy has sent
         self._build_servers()
         self.pods = {member.name: Pod(self, member) for member in pods_of()}
@@ -283,7 +286,7 @@ class World:
     def _open_books(self) -> None:
         """Give the live account its cash: no release learns it from a broker yet."""
         state = self.database.section(self.database.keys.decisions(LIVE), DecisionsState)
-        book = msgspec.msgpack.encode(LedgerState(Book.opened(CASH), {}, {}))  # type: ignore[arg-type]
+        book = msgspec.msgpack.encode(LedgerState(Book.opened(CASH), {}, {}))
         state.snapshot = RiskSnapshot(offsets={}, state=book)
 
     # --------------------------------------------------------------------------------------------- ports
@@ -360,8 +363,6 @@ class World:
         self._spawn(work, self.person)
 
     def _move(self, symbol: str, price: float) -> None:
-        from decimal import Decimal
-
         self.core.set_price(TOKENS[symbol], Decimal(str(price)), START + self.loop.now_ns)
 
     def topics(self, account: str) -> TopicMap:

@@ -191,7 +191,7 @@ async def test_no_more_connections_than_allowed() -> None:
             open_now -= 1
 
     async with answering(Counting(b":1\r\n"), max_connections=3) as database:
-        await asyncio.gather(*(database.run(WRITE, ["key"]) for _ in range(50)))
+        await asyncio.gather(*(database.run(WRITE, ["key"], timeout=TIMEOUT) for _ in range(50)))
     assert most == 3
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
@@ -114,8 +115,6 @@ def test_what_is_killed_runs_no_finally_not_even_when_it_is_collected() -> None:
         spawn(loop, process, work)
         await asyncio.sleep(0.5)
         loop.kill(process)
-        import gc
-
         gc.collect()
         await asyncio.sleep(10)
         assert trace == []

@@ -39,7 +39,9 @@ def test_all_kinds_of_events_are_drawn_by_some_seed() -> None:
         "kill", "pause", "replace", "split", "outage", "rebalance", "image", "return", "halt", "clear", "state",
         "echo", "tamper", "poison", "forge", "stale book", "broker", "book",
     }  # fmt: skip
-    assert "new day" in {e.what for seed in range(50) for e in scenario(seed, PROFILES["broker"], MEMBERS).events}
+    assert "new day" in {
+        e.what for seed in range(50) for e in scenario(seed, PROFILES["broker"], MEMBERS).events
+    }
 
 
 def test_every_harm_is_one_and_strikes_a_service_that_exists() -> None:
