@@ -69,7 +69,8 @@ format: setup ## Format the code and repair what ruff can repair
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## Run the benchmarks (ARGS="--help" shows them)
+bench: setup ## Run the benchmarks, over real Kafka and Redis too (ARGS="--quick", ARGS="--only cache,latency")
+	@tools/install-test-tools
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: docs

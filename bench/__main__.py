@@ -1,46 +1,205 @@
-"""`make bench` (`python -m bench [TICKS]`): measures, prints a table, writes bench/results/latest.json. Not a test: nothing passes or fails."""
+"""`make bench` (`python -m bench`): measures, prints a table, writes bench/results/latest.json. Not a test: nothing fails.
 
+What runs over a real Kafka and a real Redis is compared with bare loops over the same libraries in the same run, the
+sides in turns: see the docstrings of `cache`, `ticks_to_signals`, `signals_to_orders` and `latency` for what the bare
+side does and does not do.
+"""
+
+import argparse
+import asyncio
 import json
+import logging
+import os
 import platform
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
-from bench.replay import compare
-from bench.routing import cost_by_strategies
+from bench import cache, latency, replay, routing, signals_to_orders, ticks_to_signals
+from bench.world import Servers
 from rich.console import Console
 from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results" / "latest.json"
+from alpha_panda.testing.servers.kafka import KafkaServer
+from alpha_panda.testing.servers.redis import RedisServer
+
+RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
 
 
-def main(ticks: int) -> None:
-    """Run all benchmarks."""
-    replay = compare(ticks)
-    routing = cost_by_strategies()
-    console = Console()
-    table = Table("replay through the whole pipeline", "", title=f"{ticks:,} ticks, 10 momentum strategies")
-    table.add_row("pipeline", f"{replay['pipeline_ticks_per_second']:,.0f} ticks/s of CPU")
-    table.add_row("bare loop, the arithmetic alone", f"{replay['bare_ticks_per_second']:,.0f} ticks/s of CPU")
-    dense = f"{replay['pipeline_ticks_per_second_when_dense']:,.0f} ticks/s of CPU"
-    table.add_row("pipeline, market five times as busy", dense)
-    table.add_row("share of the bare loop", f"{replay['share_of_bare']:.1%}")
-    table.add_row("orders filled", f"{replay['orders_filled']:,.0f}")
-    table.add_row("peak memory", f"{replay['peak_mib']:.0f} MiB")
-    table.add_row(
-        "peak memory at a quarter of the ticks", f"{replay['peak_mib_at_a_quarter_of_the_ticks']:.0f} MiB"
-    )
-    console.print(table)
-    first = next(iter(routing.values()))
-    table = Table(
-        "strategies", "ns a tick", "ratio", title="cost of a tick that one of them wants, 10,000 instruments"
-    )
-    for count, cost in routing.items():
-        table.add_row(f"{count:,}", f"{cost:,.0f}", f"{cost / first:.2f}")
-    console.print(table)
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is done."""
+
+    tick_records: int
+    rounds: int
+    order_rounds: int
+    turns: int
+    turn_seconds: float
+    replay_ticks: int
+
+
+FULL: Final = Size(6_000, 5, 5, 3, 10.0, 300_000)
+QUICK: Final = Size(2_000, 3, 3, 2, 4.0, 100_000)
+
+Result = dict[str, Any]
+Row = tuple[str, ...]
+
+
+def _cache(servers: Servers, size: Size) -> Result:
+    return asyncio.run(cache.compare(servers, records=size.tick_records, rounds=size.rounds)).as_json()
+
+
+def _signal(servers: Servers, size: Size) -> Result:
+    comparison = ticks_to_signals.compare(servers, records=size.tick_records, rounds=size.rounds)
+    return asyncio.run(comparison).as_json()
+
+
+def _order(servers: Servers, size: Size) -> Result:
+    return asyncio.run(signals_to_orders.compare(servers, rounds=size.order_rounds)).as_json()
+
+
+def _latency(servers: Servers, size: Size) -> Result:
+    return asyncio.run(latency.compare(servers, turns=size.turns, seconds=size.turn_seconds)).as_json()
+
+
+OVER_SERVERS: Final[dict[str, Callable[[Servers, Size], Result]]] = {
+    "cache": _cache,
+    "signal": _signal,
+    "order": _order,
+    "latency": _latency,
+}
+IN_PROCESS: Final[dict[str, Callable[[Size], Result]]] = {
+    "replay": lambda size: replay.compare(size.replay_ticks),
+    "routing": lambda _: {str(count): cost for count, cost in routing.cost_by_strategies().items()},
+}
+PARTS: Final = (*OVER_SERVERS, *IN_PROCESS)
+TITLES: Final = {"cache": "tick → Redis cache", "signal": "tick → signal", "order": "signal → paper order"}
+
+
+def main() -> None:
+    """Run the parts that were asked for."""
+    options = _options()
+    size = QUICK if options.quick else FULL
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that has just started makes it talk
+    console = Console(width=max(110, Console().width))
+    results: dict[str, Result] = {}
+    with ExitStack() as stack:
+        servers = None
+        for part in options.only:
+            console.print(f"[dim]{part} …[/dim]")
+            if part in IN_PROCESS:
+                results[part] = IN_PROCESS[part](size)
+                continue
+            servers = servers or _started(stack)
+            results[part] = OVER_SERVERS[part](servers, size)
+            results[part]["load"] = round(os.getloadavg()[0], 1)
+    for table in _tables(results):
+        console.print(table)
+    machine = {
+        "python": sys.version.split()[0],
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "quick": options.quick,
+    }
     RESULTS.parent.mkdir(exist_ok=True)
-    machine = {"python": sys.version.split()[0], "machine": platform.machine()}
-    RESULTS.write_text(json.dumps({"replay": replay, "routing_ns": routing, **machine}, indent=2) + "\n")
+    RESULTS.write_text(json.dumps({**results, **machine}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Benchmarks.")
+    parser.add_argument("--only", type=_parts, default=PARTS, help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: rough figures")
+    return parser.parse_args()
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    asked = [part.strip() for part in text.split(",")]
+    if unknown := sorted(set(asked) - set(PARTS)):
+        raise argparse.ArgumentTypeError(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in asked)
+
+
+def _started(stack: ExitStack) -> Servers:
+    kafka, redis = stack.enter_context(KafkaServer()), stack.enter_context(RedisServer())
+    return Servers(kafka.bootstrap_servers, redis.url)
+
+
+# -------------------------------------------------------------------------------------------------- tables
+
+
+def _tables(results: dict[str, Result]) -> list[Table]:
+    compared = [_compared_row(part, results[part]) for part in TITLES if part in results]
+    if "latency" in results:
+        compared.append(_latency_row(results["latency"]))
+    tables = []
+    if compared:
+        columns = ("", "aim", "ours", "bare", "ratio", "by CPU", "machine's load", "verdict")
+        tables.append(_table("over Kafka and Redis, against bare loops", columns, compared))
+    if "replay" in results:
+        tables.append(_replay_table(results["replay"]))
+    if "routing" in results:
+        costs = results["routing"]
+        first = next(iter(costs.values()))
+        rows: list[Row] = [
+            (f"{int(count):,}", f"{cost:,.0f}", f"{cost / first:.2f}") for count, cost in costs.items()
+        ]
+        title = "cost of a tick that one of them wants, 10,000 instruments"
+        tables.append(_table(title, ("strategies", "ns a tick", "ratio"), rows))
+    return tables
+
+
+def _table(title: str, columns: Row, rows: list[Row]) -> Table:
+    table = Table(title=title)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _compared_row(part: str, result: Result) -> Row:
+    return (
+        TITLES[part],
+        f"≥ {result['aim']:.0%}",
+        f"{result['ours_per_second']:,.0f}/s",
+        f"{result['bare_per_second']:,.0f}/s",
+        f"{result['ratio']:.0%}",
+        f"{result['cpu_ratio']:.0%}",
+        f"{result['load']}",
+        "met" if result["met"] else "missed",
+    )
+
+
+def _latency_row(result: Result) -> Row:
+    return (
+        "tick → order visible, p50 (p99)",
+        f"≤ {result['aim']:g} x",
+        f"{result['ours_p50_ms']:.1f} ({result['ours_p99_ms']:.0f}) ms",
+        f"{result['bare_p50_ms']:.1f} ({result['bare_p99_ms']:.0f}) ms",
+        f"{result['ratio']:.2f} x",
+        "",
+        f"{result['load']}",
+        "met" if result["met"] else "missed",
+    )
+
+
+def _replay_table(result: Result) -> Table:
+    dense = f"{result['pipeline_ticks_per_second_when_dense']:,.0f} ticks/s of CPU"
+    rows: list[Row] = [
+        ("pipeline", f"{result['pipeline_ticks_per_second']:,.0f} ticks/s of CPU"),
+        ("bare loop, the arithmetic alone", f"{result['bare_ticks_per_second']:,.0f} ticks/s of CPU"),
+        ("pipeline, market five times as busy", dense),
+        ("share of the bare loop", f"{result['share_of_bare']:.1%}"),
+        ("orders filled", f"{result['orders_filled']:,.0f}"),
+        ("peak memory", f"{result['peak_mib']:.0f} MiB"),
+        ("peak memory at a quarter of the ticks", f"{result['peak_mib_at_a_quarter_of_the_ticks']:.0f} MiB"),
+    ]
+    title = f"replay through the whole embedded pipeline: {result['ticks']:,} ticks, 10 momentum strategies"
+    return _table(title, ("", ""), rows)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main()

@@ -19,7 +19,10 @@ async def reading(
 ) -> AsyncIterator[aiokafka.AIOKafkaConsumer]:
     """Give a consumer of exactly these partitions, from these offsets on; it can commit for its group."""
     consumer = aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=servers.kafka, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
+        bootstrap_servers=servers.kafka,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
     )
     consumer.assign([aiokafka.TopicPartition(*partition) for partition in starts])
     await consumer.start()

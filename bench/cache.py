@@ -70,7 +70,9 @@ async def _bare(servers: Servers, starts: dict[TopicPartition, int], records: in
                     for tick in ticks_of.ticks:
                         newest[tick.token] = tick
                 span.seen += len(batch)
-            await store.mset({f"bare:price:{token}": _quote(ticks_of, tick) for token, tick in newest.items()})
+            await store.mset(
+                {f"bare:price:{token}": _quote(ticks_of, tick) for token, tick in newest.items()}
+            )
             await store.set("bare:heartbeat", ticks_of.ts)
             await consumer.commit()
         span.end()
@@ -79,5 +81,7 @@ async def _bare(servers: Servers, starts: dict[TopicPartition, int], records: in
 
 def _quote(batch: TickBatch, tick: Tick) -> bytes:
     return _encode(
-        Quote(tick.last_price, tick.ts, batch.feed, batch.mode, batch.feed_epoch, tick.seq, tick.bid, tick.ask)
+        Quote(
+            tick.last_price, tick.ts, batch.feed, batch.mode, batch.feed_epoch, tick.seq, tick.bid, tick.ask
+        )
     )

@@ -58,7 +58,9 @@ async def ticks(servers: Servers, options: argparse.Namespace) -> None:
                 number += 1
                 due += step
                 token = tokens[number % len(tokens)]
-                lanes.setdefault(tick_partition(token, PARTITIONS), []).append(Tick(token, 100.0, due, number))
+                lanes.setdefault(tick_partition(token, PARTITIONS), []).append(
+                    Tick(token, 100.0, due, number)
+                )
             await asyncio.sleep(max(0.0, (due - time.time_ns()) / 1e9))
             sent = [
                 await producer.send(TOPICS["ticks"], _batch(lane, due), partition=partition)
@@ -120,7 +122,9 @@ async def hop(servers: Servers, options: argparse.Namespace) -> None:
         await consumer.start()
         try:
             while True:
-                fetched: dict[Any, list[Any]] = await consumer.getmany(timeout_ms=1000, max_records=MAX_RECORDS)
+                fetched: dict[Any, list[Any]] = await consumer.getmany(
+                    timeout_ms=1000, max_records=MAX_RECORDS
+                )
                 records = [record for batch in fetched.values() for record in batch]
                 messages = [message for record in records for message in this.messages(record.value)]
                 if messages:

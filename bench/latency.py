@@ -119,7 +119,8 @@ async def compare(servers: Servers, *, turns: int, seconds: float) -> LatencyRes
                 feeds[side].resume()
                 await asyncio.sleep(SETTLE_SECONDS)
                 used = {process.name: process.cpu_seconds() for process in sides[side]}
-                arrivals[side].counting = turn = []
+                turn: list[float] = []
+                arrivals[side].counting = turn
                 await asyncio.sleep(seconds)
                 arrivals[side].counting = None
                 feeds[side].pause()
@@ -210,7 +211,9 @@ async def _listen_bare(servers: Servers, arrivals: Arrivals) -> None:
 
 
 async def _values(servers: Servers, *topics: str) -> Any:  # noqa: ANN401 - an async iterator of bytes
-    consumer = aiokafka.AIOKafkaConsumer(*topics, bootstrap_servers=servers.kafka, auto_offset_reset="earliest")
+    consumer = aiokafka.AIOKafkaConsumer(
+        *topics, bootstrap_servers=servers.kafka, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         async for record in consumer:

@@ -119,13 +119,13 @@ def start_services(
         name = f"{service}-{argument}" if argument else service
         arguments = ("alpha_panda.cli", "service", service, "--manifests", str(manifests))
         resource = KIND[service].format(argument)
-        processes.append(
-            Process(name, (*arguments, "--resource", resource), env, folder / f"{name}.log")
-        )
+        processes.append(Process(name, (*arguments, "--resource", resource), env, folder / f"{name}.log"))
     return processes
 
 
-async def until(holds: "asyncio.Future[None] | asyncio.Task[None]", processes: Sequence[Process], seconds: float) -> None:
+async def until(
+    holds: "asyncio.Future[None] | asyncio.Task[None]", processes: Sequence[Process], seconds: float
+) -> None:
     """Wait for something while the processes live; RuntimeError if one ends, or after so many seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

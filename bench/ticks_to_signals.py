@@ -57,7 +57,10 @@ async def compare(servers: Servers, *, records: int, rounds: int) -> Comparison:
 
 async def _ours(world: World, name: str, topic: str, records: int, ticks: int) -> Cost:
     span = Span(records, ticks)
-    async with asyncio.timeout(PATIENCE), world.running(("strategy", name), watching=(topic, span)) as (service,):
+    async with (
+        asyncio.timeout(PATIENCE),
+        world.running(("strategy", name), watching=(topic, span)) as (service,),
+    ):
         await span.ended.wait()
         if service.get_status().processed != ticks:
             raise RuntimeError(f"the strategy got {service.get_status().processed} of {ticks} ticks")

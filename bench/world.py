@@ -1,6 +1,7 @@
 """The manifests of the benchmarks over real servers, and services of theirs in this process."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def symbol_of(token: int) -> str:
     return f"BENCH:I{token}"
 
 
-def write_world(
+def write_world(  # noqa: PLR0913 - all but one by keyword, with defaults
     folder: Path,
     *,
     instruments: int,
@@ -190,6 +191,7 @@ async def opened_world(
         log_level="ERROR",
     )
     configure_logging(settings)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that has just started makes it talk
     with TemporaryDirectory() as folder:
         path = write_world(Path(folder), instruments=instruments, strategies=strategies, every=every)
         resources = load([path])

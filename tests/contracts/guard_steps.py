@@ -1,12 +1,12 @@
-"""What tells each guard apart: steps on the opened stores, after which a store without it differs from one that has it.
+"""What tells each guard apart: steps on the opened stores, in which a store without it answers otherwise.
 
 Each function is one sequence of rules of `SideBySide`, from its `open` (lease, claim and epoch are there, all is
-Active); the name in its decorator is that of the guard. A new guard's steps may be found by
+Active). Its decorator names the guard, and the call whose replies differ first. A new guard's steps may be found by
 `side_by_side_search.py`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,19 +18,40 @@ from contracts.side_by_side_machine import SideBySide
 
 Steps = Callable[[SideBySide], None]
 
-STEPS: Final[dict[str, Steps]] = {}
-"""Guard → steps."""
+
+class Told(NamedTuple):
+    """How a guard is told apart: the call whose replies differ first, and the steps that lead there."""
+
+    at: str
+    steps: Steps
 
 
-def tells(guard: str) -> Callable[[Steps], Steps]:
+TOLD: Final[dict[str, Told]] = {}
+"""Guard → how it is told apart."""
+
+WITHIN_A_CALL: Final = {
+    "claim holds": "it acts between the commands of one call of the Redis store; memory's call is one step",
+}
+"""Guards that no steps can tell apart, and why; the test of the table mutates each by itself."""
+
+
+def tells(guard: str, *, at: str) -> Callable[[Steps], Steps]:
     """Put steps into the table."""
 
     def register(steps: Steps) -> Steps:
-        assert guard not in STEPS, f"{guard} has steps already"
-        STEPS[guard] = steps
+        assert guard not in TOLD, f"{guard} has steps already"
+        TOLD[guard] = Told(at, steps)
         return steps
 
     return register
+
+
+def play(guard: str) -> None:
+    """Play a guard's steps, and look at all that both sides hold then."""
+    day = SideBySide()
+    day.open()
+    TOLD[guard].steps(day)
+    day.look_at_all()
 
 
 # ---------------------------------------------------------------------------------------------------- leases
@@ -374,12 +395,16 @@ TOKEN: Final = 5
 
 
 def _written(
-    day: SideBySide, *, epoch: int = 1, seq: int = 1, of: int = 1, beats: Mapping[int, int], partitions: int = 1
+    day: SideBySide,
+    *,
+    epoch: int = 1,
+    seq: int = 1,
+    of: int = 1,
+    beats: Mapping[int, int],
+    partitions: int = 1,
 ) -> None:
     """Write a quote (sequence `seq` of the feed's epoch `of`) and proofs of life; look at what is stored then."""
-    quote = Quote(
-        last_price=100.0 + seq, ts=seq, feed=FEED, mode=FeedMode.REPLAY, feed_epoch=of, seq=seq
-    )
+    quote = Quote(last_price=100.0 + seq, ts=seq, feed=FEED, mode=FeedMode.REPLAY, feed_epoch=of, seq=seq)
     day.sides.call("prices", "write", FEED, epoch, {TOKEN: quote}, beats, partitions)
     day.sides.read(("prices", "readings", FEED, [TOKEN, TOKEN + 1]))
 

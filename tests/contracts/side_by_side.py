@@ -7,10 +7,11 @@ in it, say) is no difference: its error goes through.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import redis  # noqa: TC002 - as the other imports
@@ -112,12 +113,34 @@ def patched_database(server: RedisServer) -> PatchedDatabase:
     return database
 
 
+class World:
+    """What all examples share: a server and a loop."""
+
+    runner: ClassVar[asyncio.Runner]
+    database: ClassVar[PatchedDatabase]
+    client: ClassVar["redis.Redis"]
+
+
+@contextmanager
+def opened_world() -> Iterator[None]:
+    """Start the server and the loop that all examples share; afterwards the world is as before."""
+    before = {name: vars(World)[name] for name in World.__annotations__ if name in vars(World)}
+    with RedisServer(appendfsync="no") as server, asyncio.Runner() as runner, server.client() as client:
+        World.runner, World.client, World.database = runner, client, patched_database(server)
+        try:
+            yield
+        finally:
+            runner.run(World.database.close())
+            for name, value in before.items():
+                setattr(World, name, value)
+
+
 class Sides:
     """Both stores, and what corresponds in them. Use it within one event loop."""
 
     def __init__(
         self,
-        database: "PatchedDatabase",
+        database: PatchedDatabase,
         client: "redis.Redis",
         runner: asyncio.Runner,
         kinds: dict[str, Any],

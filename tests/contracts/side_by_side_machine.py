@@ -4,14 +4,14 @@ What is called a rule here is called by its name in `guard_steps.py` too, with t
 finds (`side_by_side_search.py`) can be pasted there.
 """
 
-import asyncio
-from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from functools import wraps
+from inspect import signature
 from typing import Any, ClassVar, Final
 
 import msgspec
-import redis  # noqa: TC002 - as the other imports
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -24,7 +24,6 @@ from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import Checkpoint, OrderFold, RiskSnapshot
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.ports import BeginRequest
-from alpha_panda.testing.servers.redis import RedisServer
 from contracts.harness import ACCOUNT, Lose
 from contracts.memory_guards import memory_kinds
 from contracts.samples import (
@@ -42,7 +41,7 @@ from contracts.samples import (
     outcome,
     signal,
 )
-from contracts.side_by_side import Pair, PatchedDatabase, Sides, patched_database
+from contracts.side_by_side import Pair, Sides, World
 
 STRATEGY: Final = ("momentum", ACCOUNT)
 LEASE: Final = tracker_lease(ACCOUNT)
@@ -78,17 +77,45 @@ REFUSALS: Final = ("", "", "", "", "payload", "epoch", "scopes", "expired", "rat
 EXTERNAL: Final = "external:b9"
 
 
-class World:
-    """What all examples share: a server and a loop."""
+Step = tuple[str, dict[str, Any]]
+"""A rule's name, and its arguments by name."""
 
-    runner: ClassVar[asyncio.Runner]
-    database: ClassVar[PatchedDatabase]
-    client: ClassVar["redis.Redis"]
+
+def recorded(played: Callable[..., None]) -> Callable[..., None]:
+    """Note each call that no other step makes."""
+
+    @wraps(played)
+    def step_of(day: "SideBySide", *args: Any, **named: Any) -> None:
+        if not day.within:
+            bound = signature(played).bind(day, *args, **named).arguments
+            day.steps.append(
+                (played.__name__, {name: value for name, value in bound.items() if name != "self"})
+            )
+        day.within += 1
+        try:
+            played(day, *args, **named)
+        finally:
+            day.within -= 1
+
+    return step_of
+
+
+def step(**arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a rule whose calls are noted; what is only made of other rules is a plain `rule`."""
+    made: Callable[..., Callable[..., None]] = rule(**arguments)  # type: ignore[call-overload]  # any names
+    return lambda played: made(recorded(played))
 
 
 class SideBySide(RuleBasedStateMachine):
+    """Both sides, driven by rules. `steps`: what has been played on them."""
+
+    last: ClassVar["SideBySide"]
+
     def __init__(self) -> None:
         super().__init__()
+        type(self).last = self
+        self.steps: list[Step] = []
+        self.within = 0
         self.sides = Sides(World.database, World.client, World.runner, memory_kinds())
         self.attempts = 0
         self.leases: list[Pair] = []
@@ -106,6 +133,7 @@ class SideBySide(RuleBasedStateMachine):
         for of_class, told in orders:
             self.order(told, of_class=of_class)
 
+    @recorded
     def open(self) -> None:
         """Somebody trades already."""
         self.acquire()
@@ -159,29 +187,29 @@ class SideBySide(RuleBasedStateMachine):
 
     # ----------------------------------------------------------------------------------------------- leases
 
-    @rule(owner=OWNERS, ttl=st.sampled_from([2, 1e6]))
+    @step(owner=OWNERS, ttl=st.sampled_from([2, 1e6]))
     def acquire(self, owner: str = "x", ttl: float = 1e6) -> None:
         reply = self.sides.call("lease", "acquire", LEASE, owner, ttl, made="lease")
         if reply is not None and reply.memory is not None:
             self.leases.append(reply)
 
-    @rule(owner=OWNERS, present=MOSTLY, ttl=st.sampled_from([2, 1e6]))
+    @step(owner=OWNERS, present=MOSTLY, ttl=st.sampled_from([2, 1e6]))
     def renew(self, owner: str = "x", ttl: float = 1e6, *, present: bool = True) -> None:
         self.sides.call("lease", "renew", LEASE, owner, self.present(self.leases, present), ttl)
 
-    @rule(owner=OWNERS, present=MOSTLY)
+    @step(owner=OWNERS, present=MOSTLY)
     def release(self, owner: str = "x", *, present: bool = True) -> None:
         self.sides.call("lease", "release", LEASE, owner, self.present(self.leases, present))
 
     # ------------------------------------------------------------------------------------------------- risk
 
-    @rule()
+    @step()
     def claim(self) -> None:
         reply = self.sides.call("decisions", "claim", "risk")
         assert reply is not None
         self.risks.append(Pair(reply.memory.epoch, reply.redis.epoch))
 
-    @rule(
+    @step(
         back=SOME,
         verdict=st.sampled_from([Verdict.VALIDATED, Verdict.VALIDATED, Verdict.REJECTED]),
         of_class=st.sampled_from([SignalClass.INCREASING, *SignalClass]),
@@ -199,15 +227,15 @@ class SideBySide(RuleBasedStateMachine):
         made = decision(self.signal(of), verdict=verdict, signal_class=of_class)
         self.sides.call("decisions", "record", self.present(self.risks, present), made)
 
-    @rule(present=MOSTLY, orders=st.sets(st.sampled_from(["s0", "s1", EXTERNAL])), rank=st.integers(0, 3))
-    def save(self, orders: Set[str] = frozenset(), rank: int = 1, *, present: bool = True) -> None:
+    @step(present=MOSTLY, orders=st.sets(st.sampled_from(["s0", "s1", EXTERNAL])), rank=st.integers(0, 3))
+    def save(self, orders: AbstractSet[str] = frozenset(), rank: int = 1, *, present: bool = True) -> None:
         folds = {order: OrderFold(rank=rank) for order in sorted(orders)}
         snapshot = RiskSnapshot(offsets={"t/0": rank}, state=b"\x00\xff")
         self.sides.call("decisions", "save", self.present(self.risks, present), snapshot, folds)
 
     # ---------------------------------------------------------------------------------------------- engines
 
-    @rule(back=SOME, wrong=st.sampled_from(REFUSALS))
+    @step(back=SOME, wrong=st.sampled_from(REFUSALS))
     def begin(self, back: int, wrong: str = "") -> None:
         of = self.id(back)
         if wrong == "spec":
@@ -230,6 +258,7 @@ class SideBySide(RuleBasedStateMachine):
         for _ in range(count):
             self.order(told, wrong, of_class)
 
+    @recorded
     def order(
         self, told: str | None = None, wrong: str = "", of_class: SignalClass = SignalClass.INCREASING
     ) -> None:
@@ -240,12 +269,12 @@ class SideBySide(RuleBasedStateMachine):
         if told is not None:
             self.settle(back=1, told=told)
 
-    @rule(back=SOME, wrong=st.sampled_from(["", "epoch"]))
+    @step(back=SOME, wrong=st.sampled_from(["", "epoch"]))
     def refuse(self, back: int, wrong: str = "") -> None:
         of = self.id(back)
         self.sides.call("journal", "refuse", self.request(of, wrong), Code.PRICE_STALE, "12 s old")
 
-    @rule(back=TOUCHED, told=TOLD, stranger=st.sampled_from([False, False, True]))
+    @step(back=TOUCHED, told=TOLD, stranger=st.sampled_from([False, False, True]))
     def settle(self, back: int, told: str, *, stranger: bool = False) -> None:
         of = self.id(back)
         held = self.gone.get(of)
@@ -255,19 +284,19 @@ class SideBySide(RuleBasedStateMachine):
         attempt = held.memory.attempt
         self.sides.call("journal", "settle", of, attempt, OUTCOMES[told], held)
 
-    @rule(back=TOUCHED, told=TOLD, off=st.sampled_from([0, 0, 1]))
+    @step(back=TOUCHED, told=TOLD, off=st.sampled_from([0, 0, 1]))
     def fill(self, back: int, told: str, off: int = 0) -> None:
         of = self.id(back)
         self.sides.call("journal", "fill", of, self.revision(of, off), OUTCOMES[told])
 
-    @rule(back=TOUCHED, off=st.sampled_from([0, 0, -1]))
+    @step(back=TOUCHED, off=st.sampled_from([0, 0, -1]))
     def acknowledge(self, back: int, off: int = 0) -> None:
         of = self.id(back)
         self.sides.call("journal", "acknowledge", of, self.revision(of, off))
 
     # ---------------------------------------------------------------------------------------- order-tracker
 
-    @rule(back=TOUCHED, told=TOLD, lease=MOSTLY)
+    @step(back=TOUCHED, told=TOLD, lease=MOSTLY)
     def resolve(self, back: int, told: str, *, lease: bool = True) -> None:
         of = self.id(back)
         self.sides.call("journal", "resolve", self.present(self.leases, lease), of, OUTCOMES[told])
@@ -285,7 +314,7 @@ class SideBySide(RuleBasedStateMachine):
         self.release_all()
         self.order(told)
 
-    @rule(back=TOUCHED, told=TOLD, lease=MOSTLY, scope=st.sampled_from(SCOPES), state=STATES)
+    @step(back=TOUCHED, told=TOLD, lease=MOSTLY, scope=st.sampled_from(SCOPES), state=STATES)
     def correct(
         self,
         back: int,
@@ -300,7 +329,7 @@ class SideBySide(RuleBasedStateMachine):
         holder = self.present(self.leases, lease)
         self.sides.call("journal", "correct", holder, of, OUTCOMES[told], held)
 
-    @rule(
+    @step(
         back=SOME,
         state=st.sampled_from(EntryState),
         known=st.booleans(),
@@ -322,7 +351,7 @@ class SideBySide(RuleBasedStateMachine):
         held = latch("stray", SCOPES[0], TradingState.REDUCING) if latched else None
         self.sides.call("journal", "orphan", self.present(self.leases, lease), made, held)
 
-    @rule(
+    @step(
         told=st.dictionaries(SOME, st.sampled_from(EntryState), max_size=3),
         late=st.booleans(),
         filled=st.sampled_from([0, 9, 10]),
@@ -353,7 +382,7 @@ class SideBySide(RuleBasedStateMachine):
         holder, of_run = self.present(self.leases, lease), self.sides.run if run else self.runs[-1]
         self.sides.call("journal", "adopt", holder, of_run, learnt)
 
-    @rule(lease=MOSTLY, run=MOSTLY)
+    @step(lease=MOSTLY, run=MOSTLY)
     def write_epoch(self, *, lease: bool = True, run: bool = True) -> None:
         holder, of_run = self.present(self.leases, lease), self.sides.run if run else self.runs[-1]
         reply = self.sides.call("journal", "write_epoch", holder, of_run, made="epoch")
@@ -362,13 +391,13 @@ class SideBySide(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------- strategies
 
-    @rule()
+    @step()
     def claim_strategy(self) -> None:
         reply = self.sides.call("checkpoints", "claim", *STRATEGY)
         assert reply is not None
         self.incarnations.append(Pair(reply.memory.incarnation, reply.redis.incarnation))
 
-    @rule(counter=st.integers(0, 3), present=MOSTLY)
+    @step(counter=st.integers(0, 3), present=MOSTLY)
     def save_strategy(self, counter: int = 1, *, present: bool = True) -> None:
         checkpoint = Checkpoint(
             lineage="line",
@@ -386,27 +415,25 @@ class SideBySide(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------------- people and world
 
-    @rule(scope=st.sampled_from(SCOPES), state=STATES, ttl=st.sampled_from([2, 600, 600]))
-    def put_spec(
-        self, scope: str, state: TradingState = TradingState.ACTIVE, ttl: float = 600
-    ) -> None:
+    @step(scope=st.sampled_from(SCOPES), state=STATES, ttl=st.sampled_from([2, 600, 600]))
+    def put_spec(self, scope: str, state: TradingState = TradingState.ACTIVE, ttl: float = 600) -> None:
         self.sides.call("control", "put_spec", scope, state, ttl)
 
-    @rule(scope=st.sampled_from(SCOPES))
+    @step(scope=st.sampled_from(SCOPES))
     def drop_spec(self, scope: str) -> None:
         self.sides.call("control", "drop_spec", scope)
 
-    @rule(scope=st.sampled_from(SCOPES), state=STATES, name=st.sampled_from(["p", "q"]))
+    @step(scope=st.sampled_from(SCOPES), state=STATES, name=st.sampled_from(["p", "q"]))
     def set_latch(
         self, scope: str = SCOPES[0], state: TradingState = TradingState.HALTED, name: str = "p"
     ) -> None:
         self.sides.call("control", "set_latch", latch(name, scope, state))
 
-    @rule(scope=st.sampled_from(SCOPES), name=st.sampled_from(["p", "q", "stray", "late:s1"]))
+    @step(scope=st.sampled_from(SCOPES), name=st.sampled_from(["p", "q", "stray", "late:s1"]))
     def clear_latch(self, scope: str, name: str) -> None:
         self.sides.call("control", "clear_latch", scope, name)
 
-    @rule()
+    @step()
     def release_all(self) -> None:
         """A person has looked; trading goes on."""
         readings = self.sides.call("control", "read", SCOPES)
@@ -416,15 +443,15 @@ class SideBySide(RuleBasedStateMachine):
         for scope in SCOPES:
             self.put_spec(scope=scope)
 
-    @rule(seconds=st.sampled_from([0.4, 1, 3, 6]))
+    @step(seconds=st.sampled_from([0.4, 1, 3, 6]))
     def advance(self, seconds: float) -> None:
         self.sides.advance(seconds)
 
-    @rule()
+    @step()
     def mark(self) -> None:
         self.sides.mark()
 
-    @rule(lose=st.sampled_from(Lose), reopened=st.booleans())
+    @step(lose=st.sampled_from(Lose), reopened=st.booleans())
     def restart(self, lose: Lose = Lose.NOTHING, *, reopened: bool = False) -> None:
         self.runs.append(self.sides.run)
         self.sides.restart(lose)
@@ -444,7 +471,7 @@ class SideBySide(RuleBasedStateMachine):
             )
             self.sides.call("journal", "epoch", made="epoch")
 
-    @rule(back=SOME)
+    @step(back=SOME)
     def look(self, back: int) -> None:
         """All that can be read of one order."""
         of = self.id(back)
@@ -471,13 +498,6 @@ class SideBySide(RuleBasedStateMachine):
             self.sides.read(("journal", "get", signal_id), ("journal", "find_tag", broker_tag(signal_id)))
 
 
-COMMON: Final = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
-
-
-@contextmanager
-def opened_world() -> Iterator[None]:
-    """Start the server and the loop that all examples share."""
-    with RedisServer(appendfsync="no") as server, asyncio.Runner() as runner, server.client() as client:
-        World.runner, World.client, World.database = runner, client, patched_database(server)
-        yield
-        runner.run(World.database.close())
+COMMON: Final = settings(
+    deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
+)

@@ -18,6 +18,11 @@ def strategy_lease(runner: str) -> str:
     return f"{runner}:strategy"
 
 
+def feed_lease(feed: str) -> str:
+    """Return the name of the lease whose epoch a feed's ticks carry."""
+    return f"market-feed:{feed}"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyMap:
     """Names of all keys of one installation and namespace. `prefix` as in TopicMap."""
@@ -42,7 +47,11 @@ class KeyMap:
 
     def ranges(self, feed: str, token: int) -> str:
         """Stream of price ranges of a watched token."""
-        return f"{self.prefix}{feed}:ranges:{token}"
+        return f"{self.ranges_prefix(feed)}{token}"
+
+    def ranges_prefix(self, feed: str) -> str:
+        """What the range keys of a feed begin with; the token follows."""
+        return f"{self.prefix}{feed}:ranges:"
 
     def ranges_cursor(self, feed: str) -> str:
         """The last number that a price range of the feed got."""

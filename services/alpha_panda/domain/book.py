@@ -21,7 +21,7 @@ import msgspec
 
 from alpha_panda.contracts.enums import Side, TradingState
 from alpha_panda.contracts.events import ZERO, PortfolioSnapshot, PositionView, StrategyBookView
-from alpha_panda.domain.exact import DISPLAY_STEP, exact, share, tidy, wide
+from alpha_panda.domain.exact import exact, quotient, share, tidy
 
 Prices = Mapping[int, Decimal]
 """Last price by instrument token."""
@@ -41,8 +41,7 @@ class Position(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Cost of one unit, for display: rounded to ten places; 0 when nothing is held."""
         if not self.quantity:
             return ZERO
-        with wide():
-            return tidy((self.cost / self.quantity).quantize(DISPLAY_STEP))
+        return quotient(self.cost, self.quantity)
 
     def trade(self, side: Side, quantity_delta: Decimal, amount_delta: Decimal) -> None:
         """Add a fill, or take one back (negative deltas). Call under `exact()`.

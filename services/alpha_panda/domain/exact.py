@@ -78,5 +78,9 @@ def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """Return amount*part/whole, rounded to ten places; all of `amount` where part is the whole."""
     if part == whole:
         return amount
-    product = _EXACT.multiply(amount, part)
-    return tidy(_WIDE.divide(product, whole).quantize(DISPLAY_STEP, context=_WIDE))
+    return quotient(_EXACT.multiply(amount, part), whole)
+
+
+def quotient(amount: Decimal, divisor: Decimal) -> Decimal:
+    """Return amount/divisor, rounded to ten places."""
+    return tidy(_WIDE.divide(amount, divisor).quantize(DISPLAY_STEP, context=_WIDE))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from alpha_panda.contracts.codec import encode_ticks
 from alpha_panda.contracts.events import Tick, TickBatch
+from alpha_panda.contracts.keys import feed_lease
 from alpha_panda.contracts.topics import tick_partition, ticks_topic
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError
@@ -104,7 +105,7 @@ def build(context: ServiceContext) -> StreamService:
     feed.service = (
         StreamServiceBuilder("market-feed", context)
         .topics([feed.topic])
-        .with_lease(f"market-feed:{context.resource}", feed.lead)
+        .with_lease(feed_lease(context.resource), feed.lead)
         .consume_with(feed.pump, "source")
         .every(context.settings.heartbeat_seconds, feed.heartbeat, name="heartbeat")
         .details(feed.details)

@@ -27,7 +27,7 @@ REQUEST_SECONDS = 3.0
 async def trading(platform: Platform) -> AsyncIterator[Platform]:
     """The module's platform with a strategy that trades; nothing of an earlier outage left."""
     await resume(platform)
-    if "strategy" not in platform.children:
+    if "strategy" not in platform.children or not platform.children["strategy"].running:
         await platform.start("strategy")
     await trades(platform)
     yield platform
@@ -114,6 +114,8 @@ async def test_an_order_that_redis_forgot_and_kafka_hands_out_again_is_not_sent_
     trading: Platform, module_redis: RedisServer, tally: Tally
 ) -> None:
     """The worst case: the journal is from before the call, the decision stands, and the tracker is not there yet."""
+    await trading.end("strategy")  # the points below are to be met by one signal
+    await trading.comes_to_rest(letters=None)
     core, tracker = trading.broker.core, trading.children["order-tracker"]
     engine, (sent,) = await trading.freeze("engine", "journal.begin:before", send=1)
     image = module_redis.image()

@@ -48,6 +48,7 @@ async def rest(platform: Platform, side: Side, token: int) -> str:
             "LOST ORDER_LOST",
         ),  # the paper venue is the journal: what isn't settled never was
         ("journal.settle:after", "FILLED"),
+        ("producer.send(orders.filled):before", "FILLED"),
         ("producer.send(orders.filled):after", "FILLED"),
         ("journal.acknowledge:before", "FILLED"),
     ],

@@ -17,8 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 FROZEN_SECONDS = 2.6
 """Longer than S, a lease and a session, which are 2 s each."""
 
-REPLICATED = ("engine", "risk", "order-tracker", "strategy")
-
 
 @dataclass(frozen=True)
 class Pause:

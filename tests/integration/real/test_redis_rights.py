@@ -1,210 +1,353 @@
-"""The protocol runs under a user with exactly the rights of `adapters.redis.acl`, and under none with one less."""
+"""Each role works under a user with exactly the rights of `adapters.redis.acl`, and under none with one less."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import replace
-from typing import Final
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import pytest
 
-from alpha_panda.adapters.redis.acl import (
-    Rights,
-    control_rights,
-    engine_rights,
-    protocol_rights,
-    risk_rights,
-    tracker_rights,
-)
-from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, TradingState
-from alpha_panda.contracts.keys import KeyMap, risk_lease, tracker_lease
-from alpha_panda.contracts.stored import RiskSnapshot
+from alpha_panda.adapters.redis.acl import SETTINGS, Rights, RoleRights, all_roles, strategy_rights
+from alpha_panda.adapters.redis.durability import APPENDFSYNC, durability_problems
+from alpha_panda.compose.acl_docs import render_acl, user_of
+from alpha_panda.contracts.enums import TradingState
+from alpha_panda.contracts.keys import KeyMap, strategy_lease, tracker_lease
 from alpha_panda.errors import AlphaPandaError
 from alpha_panda.testing.servers.redis import RedisServer
+from contracts.checkpoints_contract import CheckpointStoreContract
 from contracts.control_contract import ControlStoreContract
-from contracts.decisions_contract import FOLD, DecisionStoreContract
-from contracts.desk import Desk
+from contracts.decisions_contract import DecisionStoreContract
 from contracts.harness import ACCOUNT, Stores
 from contracts.journal_contract import OrderJournalContract
+from contracts.prices_contract import PriceCacheContract, price_range
 from contracts.redis_stores import PREFIX, redis_stores
-from contracts.samples import FILLED, LOST, PLACED, SCOPE, entry, latch, signal
+from contracts.samples import SCOPE, latch, signal
+from integration.real.redis_roles import (
+    CHECKPOINT,
+    FEED,
+    KEYS,
+    PASSWORD,
+    QUOTE,
+    ROLES,
+    SCOPES,
+    STRATEGY,
+    TOKEN,
+    TTL,
+    WORK,
+    Place,
+    Servers,
+    databases,
+    opened,
+    place,
+    work,
+)
 
-KEYS: Final = KeyMap(PREFIX)
-ALL: Final = protocol_rights(KEYS, ACCOUNT)
-USER, PASSWORD = "trader", "secret"
-DENIED: Final = "NOPERM|no permissions|can't run this command|can't access at least one of the keys"
+DENIED = "NOPERM|no permissions|can't run this command|can't access at least one of the keys"
 """What Redis says of a right that is missing, of the whole request and within a script."""
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
+def apart() -> Iterator[Servers]:
+    """Two that don't wait for their disks: nothing here asks what they keep."""
+    with RedisServer(appendfsync="no") as prices, RedisServer(appendfsync="no") as journal:
+        yield Servers(prices, journal)
 
 
-def allow(server: RedisServer, rights: Rights) -> None:
-    server.add_user(USER, f"on >{PASSWORD} {' '.join(rights.rules)}")
+@pytest.fixture(scope="module")
+def together(apart: Servers) -> Servers:
+    return Servers(apart.journal, apart.journal)
 
 
-def logged_in(server: RedisServer) -> AbstractAsyncContextManager[Stores]:
-    return redis_stores(server, username=USER, password=PASSWORD)
+# ----------------------------------------------------------------------------- the ports' promises, as those users
 
 
-class _AsTheUser:
+class _AsTheUsers:
+    """Under what all roles have together: a suite does what several roles do, and once as those of another feed."""
+
     @pytest.fixture
-    async def stores(self, server: RedisServer) -> AsyncIterator[Stores]:
-        other = Rights(frozenset(), writes=frozenset({KEYS.lease(tracker_lease("other"))}))
-        allow(server, ALL | other)  # one test holds the lease of another account
-        async with logged_in(server) as stores:
+    async def stores(self, together: Servers) -> AsyncIterator[Stores]:
+        others = all_roles(KeyMap(PREFIX), feed="other", account=ACCOUNT, strategy=STRATEGY)
+        checkpoints = {KEYS.checkpoint(STRATEGY, "live"), KEYS.checkpoint("rsi", ACCOUNT)}
+        named = frozenset(
+            {KEYS.lease(tracker_lease("other")), KEYS.control_spec(SCOPE), KEYS.control_latches(SCOPE)}
+            | checkpoints
+        )
+        parts = [part for role in (*ROLES.values(), *others.values()) for part in (role.prices, role.journal)]
+        together.journal.add_user(
+            "all", f"on >{PASSWORD} {' '.join(reduce(or_, parts, Rights(writes=named)).rules)}"
+        )
+        async with redis_stores(together.journal, username="all", password=PASSWORD) as stores:
             yield stores
 
 
-class TestJournal(_AsTheUser, OrderJournalContract):
+class TestJournal(_AsTheUsers, OrderJournalContract):
     pass
 
 
-class TestDecisions(_AsTheUser, DecisionStoreContract):
+class TestDecisions(_AsTheUsers, DecisionStoreContract):
     pass
 
 
-class TestControl(_AsTheUser, ControlStoreContract):
+class TestControl(_AsTheUsers, ControlStoreContract):
     pass
 
 
-# ------------------------------------------------------------------------------------------ one right less
+class TestCheckpoints(_AsTheUsers, CheckpointStoreContract):
+    pass
 
 
-async def engine_work(desk: Desk) -> None:
-    """All that an engine does; the desk's own rights have opened the account."""
-    stores = desk.stores
-    first = await desk.begin(signal("e1", token=1), orders_per_second=5)
-    assert first.go
-    await stores.harness.advance(2)
-    second = await desk.begin(signal("e2", token=2), orders_per_second=5)
-    assert second.go
-    placed = await stores.journal.settle("e1", first.entry.attempt, PLACED, first.entry)
-    assert await stores.journal.fill("e1", placed.revision, FILLED)
-    await stores.journal.refuse(desk.request(signal("e3")), Code.PRICE_STALE, "old")
-    assert await stores.journal.epoch() == desk.epoch
-    assert len(await stores.journal.unacknowledged()) == 3
-    assert await stores.journal.find_tag(first.entry.tag)
-    (filled, *_) = await stores.journal.unacknowledged()
-    await stores.journal.acknowledge(filled.signal_id, filled.revision)
-    await stores.control.read([SCOPE])
+class TestPrices(_AsTheUsers, PriceCacheContract):
+    pass
 
 
-async def tracker_work(desk: Desk) -> None:
-    stores, journal = desk.stores, desk.stores.journal
-    lease = await stores.lease.acquire(tracker_lease(ACCOUNT), "tracker", 60)
-    assert lease is not None
-    await stores.lease.renew(tracker_lease(ACCOUNT), "tracker", lease, 60)
-    run_id = await journal.run_id()
-    unsent = entry(signal("t1"), EntryState.SENDING, send_by=1)
-    await journal.adopt(lease, run_id, [unsent])
-    assert await journal.resolve(lease, "t1", LOST)
-    assert await journal.correct(lease, "t1", FILLED, latch("late"))
-    assert await journal.orphan(lease, entry(signal("external:b9"), EntryState.FILLED), latch("stray"))
-    await journal.write_epoch(lease, run_id)
-    assert len(await journal.unacknowledged()) == 2
-    await stores.decisions.get("t1")
-    await stores.control.read([SCOPE])
-    await stores.lease.release(tracker_lease(ACCOUNT), "tracker", lease)
+# ------------------------------------------------------------------------------------------ exactly, and one less
 
 
-async def risk_work(desk: Desk) -> None:
-    stores = desk.stores
-    lease = await stores.lease.acquire(risk_lease(ACCOUNT), "risk", 60)
-    assert lease is not None
-    await stores.lease.renew(risk_lease(ACCOUNT), "risk", lease, 60)
-    desk.risk = (await stores.decisions.claim("risk-0")).epoch
-    await desk.decide(signal("r1"))
-    await stores.decisions.save(desk.risk, RiskSnapshot(offsets={}, state=b"book"), {"r1": FOLD})
-    assert await stores.decisions.folds()
-    assert await stores.decisions.get("r1")
-    assert not await stores.journal.known("r1")
-    assert await stores.journal.in_doubt("momentum:1") == []
-    await stores.journal.epoch()
-    await stores.control.set_latch(latch("loss"))
-    await stores.control.set_latch(latch("loss"))
-    await stores.control.read([SCOPE])
+@pytest.mark.parametrize("role", list(WORK))
+async def test_each_role_works_with_its_rights(apart: Servers, role: str) -> None:
+    await work(apart, role, ROLES[role])
 
 
-async def control_work(desk: Desk) -> None:
-    control = desk.stores.control
-    await control.put_spec(SCOPE, TradingState.ACTIVE, 60)
-    await control.set_latch(latch())
-    await control.read([SCOPE])
-    assert await control.clear_latch(SCOPE, latch().latch_id)
-    await control.drop_spec(SCOPE)
+@pytest.mark.parametrize("role", list(WORK))
+async def test_each_role_works_where_prices_and_journal_are_one(together: Servers, role: str) -> None:
+    await work(together, role, ROLES[role])
 
 
-WORK: Final = {
-    "engine": (engine_rights(KEYS, ACCOUNT), engine_work),
-    "order-tracker": (tracker_rights(KEYS, ACCOUNT), tracker_work),
-    "risk": (risk_rights(KEYS, ACCOUNT), risk_work),
-    "control": (control_rights(KEYS), control_work),
-}
-
-
-def lessened() -> list[tuple[str, str, Rights]]:
+def lessened() -> list[tuple[str, str, RoleRights]]:
     """Each role's rights without one of them; a right to write is lessened to one to read."""
     found = []
-    for role, (rights, _) in WORK.items():
+    for role, rights in ROLES.items():
         found += [
-            (role, f"+{name}", replace(rights, commands=rights.commands - {name})) for name in rights.commands
+            (role, f"prices {name}", replace(rights, prices=part)) for name, part in _less(rights.prices)
         ]
         found += [
-            (role, f"%R~{name}", replace(rights, reads=rights.reads - {name}))
-            for name in rights.reads - rights.writes
-        ]
-        found += [
-            (role, f"%W~{name}", replace(rights, writes=rights.writes - {name}, reads=rights.reads | {name}))
-            for name in rights.writes
+            (role, f"journal {name}", replace(rights, journal=part)) for name, part in _less(rights.journal)
         ]
     return sorted(found, key=lambda item: item[:2])
 
 
-async def _opened(server: RedisServer) -> Desk:
-    """Open the account and decide what the engine sends, with all rights."""
-    async with redis_stores(server) as stores:
-        desk = await Desk.opened(stores)
-        for number in (1, 2):
-            await desk.decide(signal(f"e{number}", token=number))
-        return desk
-
-
-async def _work(server: RedisServer, role: str, rights: Rights) -> None:
-    allow(server, rights)
-    opened = await _opened(server)
-    async with redis_stores(server, clear=False, username=USER, password=PASSWORD) as stores:
-        await WORK[role][1](replace(opened, stores=stores))
-
-
-@pytest.mark.parametrize("role", list(WORK))
-async def test_each_role_works_with_its_rights(server: RedisServer, role: str) -> None:
-    await _work(server, role, WORK[role][0])
+def _less(rights: Rights) -> list[tuple[str, Rights]]:
+    commands, reads, writes = rights.commands, rights.reads, rights.writes
+    return [
+        *((f"+{name}", replace(rights, commands=commands - {name})) for name in commands),
+        *((f"%R~{name}", replace(rights, reads=reads - {name})) for name in reads - writes),
+        *((f"%W~{name}", replace(rights, writes=writes - {name}, reads=reads | {name})) for name in writes),
+    ]
 
 
 @pytest.mark.parametrize(
     ("role", "less", "rights"), lessened(), ids=lambda item: item if isinstance(item, str) else ""
 )
-async def test_no_right_is_one_too_many(server: RedisServer, role: str, less: str, rights: Rights) -> None:
+async def test_no_right_is_one_too_many(apart: Servers, role: str, less: str, rights: RoleRights) -> None:
     with pytest.raises(AlphaPandaError, match=DENIED):
-        await _work(server, role, rights)
+        await work(apart, role, rights)
 
 
-@pytest.mark.parametrize("role", ["engine", "order-tracker"])
-async def test_only_risk_can_decide(server: RedisServer, role: str) -> None:
-    allow(server, WORK[role][0])
-    opened = await _opened(server)
-    async with redis_stores(server, clear=False, username=USER, password=PASSWORD) as stores:
-        with pytest.raises(AlphaPandaError, match=DENIED):
-            await replace(opened, stores=stores).decide(signal("new"))
+async def test_the_right_to_see_settings_lets_a_service_check_all_of_them(
+    own_redis_server: RedisServer,
+) -> None:
+    servers = Servers(own_redis_server, own_redis_server)
+    seeing = Rights(frozenset({"client|setname", "info", SETTINGS}))
+    servers.allow("seeing", RoleRights(Rights(), seeing))
+    async with databases(servers, "seeing") as (_, journal):
+        assert await durability_problems(journal) == []
+        with own_redis_server.client() as client:
+            client.config_set(APPENDFSYNC, "everysec")
+        (found,) = await durability_problems(journal)
+        assert found.problem.startswith(APPENDFSYNC)
 
 
-async def test_only_control_can_clear_a_latch(server: RedisServer) -> None:
-    for role in ("engine", "order-tracker", "risk"):
-        allow(server, WORK[role][0])
-        async with redis_stores(server, username=USER, password=PASSWORD) as stores:
+# ------------------------------------------------------------------------------------------------ what is refused
+
+Deed = Callable[[Place], Coroutine[Any, Any, None]]
+
+
+async def _acknowledge(at: Place) -> None:
+    await at.stores.journal.acknowledge("p1", 1)
+
+
+async def _begin(at: Place) -> None:
+    await at.desk.begin(signal("e1", token=1), scopes=SCOPES)
+
+
+async def _decide(at: Place) -> None:
+    await at.desk.decide(signal("new"))
+
+
+async def _claim_decisions(at: Place) -> None:
+    await at.stores.decisions.claim("me")
+
+
+async def _activate(at: Place) -> None:
+    await at.stores.control.put_spec(SCOPES[0], TradingState.ACTIVE, TTL)
+
+
+async def _forget_state(at: Place) -> None:
+    await at.stores.control.drop_spec(SCOPES[0])
+
+
+async def _read_states(at: Place) -> None:
+    await at.stores.control.read(SCOPES)
+
+
+async def _latch(at: Place) -> None:
+    await at.stores.control.set_latch(latch("mine", SCOPES[1]))
+
+
+async def _latch_another_account(at: Place) -> None:
+    await at.stores.control.set_latch(latch("mine", "account/other"))
+
+
+async def _clear_latch(at: Place) -> None:
+    await at.stores.control.clear_latch(SCOPES[1], "late")
+
+
+async def _write_price(at: Place) -> None:
+    await at.stores.prices.write(FEED, 9, {TOKEN: QUOTE}, {}, 4)
+
+
+async def _publish_range(at: Place) -> None:
+    await at.stores.prices.publish_ranges(FEED, [price_range(1)])
+
+
+async def _write_other_price(at: Place) -> None:
+    await at.stores.prices.write("other", 9, {TOKEN: QUOTE}, {}, 4)
+
+
+async def _read_price(at: Place) -> None:
+    await at.stores.prices.read(FEED, TOKEN)
+
+
+async def _claim_other_strategy(at: Place) -> None:
+    await at.stores.checkpoints.claim("other", ACCOUNT)
+
+
+async def _save_other_strategy(at: Place) -> None:
+    await at.stores.checkpoints.save("other", ACCOUNT, "mine", CHECKPOINT, {})
+
+
+async def _claim_on_another_account(at: Place) -> None:
+    await at.stores.checkpoints.claim(STRATEGY, "other")
+
+
+async def _take_trackers_lease(at: Place) -> None:
+    await at.stores.lease.acquire(tracker_lease(ACCOUNT), "me", TTL)
+
+
+async def _take_other_strategys_lease(at: Place) -> None:
+    await at.stores.lease.acquire(strategy_lease("other"), "me", TTL)
+
+
+async def _statuses(at: Place) -> None:
+    await at.stores.statuses.all()
+
+
+async def _flush(at: Place) -> None:
+    await at.journal.command("FLUSHALL", writes=True)
+
+
+async def _raw_journal(at: Place) -> None:
+    await at.journal.command("HSET", KEYS.journal(ACCOUNT), "p1", "mine", writes=True)
+
+
+async def _raw_latch(at: Place) -> None:
+    await at.journal.command("HDEL", KEYS.control_latches(SCOPES[1]), "late", writes=True)
+
+
+async def _raw_price(at: Place) -> None:
+    await at.prices.command("SET", KEYS.price(FEED, TOKEN), "1", writes=True)
+
+
+_TRADING = (_begin, _acknowledge, _raw_journal)
+_STATES = (_activate, _forget_state, _clear_latch, _raw_latch)
+_PRICES = (_write_price, _publish_range, _raw_price)
+
+REFUSED: dict[str, tuple[Deed, ...]] = {
+    "strategy": (
+        *_TRADING,
+        *_STATES,
+        *_PRICES,
+        _decide,
+        _claim_decisions,
+        _latch,
+        _read_states,
+        _read_price,
+        _claim_other_strategy,
+        _save_other_strategy,
+        _claim_on_another_account,
+        _take_trackers_lease,
+        _take_other_strategys_lease,
+        _statuses,
+    ),
+    "market-feed": (*_TRADING, *_STATES, *_PRICES, _decide, _latch, _take_trackers_lease),
+    "feed-cacher": (*_TRADING, *_STATES, _decide, _latch, _take_trackers_lease, _write_other_price),
+    "risk": (*_TRADING, *_STATES, *_PRICES, _latch_another_account, _take_trackers_lease),
+    "engine": (*_STATES, *_PRICES, _decide, _claim_decisions, _latch, _take_trackers_lease),
+    "order-tracker": (*_STATES, *_PRICES, _decide, _claim_decisions, _latch_another_account),
+    "operator": (*_TRADING, *_PRICES, _decide, _latch, _clear_latch, _raw_latch, _take_trackers_lease),
+    "person": (*_PRICES, _decide, _claim_decisions, _activate, _forget_state, _take_trackers_lease),
+}
+
+
+@pytest.mark.parametrize("role", list(REFUSED))
+@pytest.mark.parametrize("where", ["apart", "together"])
+async def test_what_is_another_roles_is_refused(
+    request: pytest.FixtureRequest, where: str, role: str
+) -> None:
+    servers: Servers = request.getfixturevalue(where)
+    desk = await opened(servers)
+    servers.allow(role, ROLES[role])
+    async with place(servers, role, desk) as at:
+        for deed in (*REFUSED[role], _flush):
             with pytest.raises(AlphaPandaError, match=DENIED):
-                await stores.control.clear_latch(SCOPE, "late")
+                await deed(at)
+                pytest.fail(f"{role} may {deed.__name__}")
+
+
+async def test_another_strategy_works_beside_and_neither_reaches_the_other(together: Servers) -> None:
+    desk = await opened(together)
+    together.allow("one", ROLES["strategy"])
+    together.allow("two", strategy_rights(KEYS, "other", [ACCOUNT]))
+    async with place(together, "one", desk) as one, place(together, "two", desk) as two:
+        await _claim_other_strategy(two)
+        await one.stores.checkpoints.claim(STRATEGY, ACCOUNT)
+        with pytest.raises(AlphaPandaError, match=DENIED):
+            await two.stores.checkpoints.claim(STRATEGY, ACCOUNT)
+
+
+# ------------------------------------------------------------------------------------------------------- the page
+
+
+def _blocks() -> list[list[str]]:
+    """Return the lines of the page's blocks: one Redis, prices, journal, with a prefix."""
+    parts = render_acl().split("```")[1::2]
+    return [part.splitlines()[1:] for part in parts]
+
+
+async def test_the_pages_lines_make_users_that_work(own_redis_server: RedisServer) -> None:
+    """As pasted: no more than the line is needed, and what the user had before is gone."""
+    (one, *_) = _blocks()
+    role = "engine"
+    (line,) = [text for text in one if text.split()[2] == user_of(role)]
+    words = line.replace("PASSWORD", PASSWORD).split()
+    with own_redis_server.client(decode_responses=True) as client:
+        client.execute_command("ACL", "SETUSER", user_of(role), "on", "nopass", "~*", "+@all")
+        assert client.execute_command(*words) in {True, "OK"}
+        made = client.acl_getuser(user_of(role))
+    assert "+@all" not in made["commands"]
+    assert "nopass" not in made["flags"]
+    servers = Servers(own_redis_server, own_redis_server)
+    async with databases(servers, user_of(role), keys=KeyMap()) as (prices, journal):
+        await journal.time()
+        assert await prices.command("MGET", KeyMap().price(FEED, TOKEN)) == [None]
+        with pytest.raises(AlphaPandaError, match=DENIED):
+            await journal.command("GET", "anything")
+
+
+def test_redis_takes_every_line_of_the_page(own_redis_server: RedisServer) -> None:
+    lines = [line for block in _blocks() for line in block]
+    assert len(lines) == 8 + 7 + 8 + 1
+    with own_redis_server.client(decode_responses=True) as client:
+        for line in lines:
+            assert client.execute_command(*line.split()) in {True, "OK"}

@@ -1,6 +1,6 @@
 """Every Redis key is named here once, under the prefix, and no two are the same."""
 
-from alpha_panda.contracts.keys import KeyMap, risk_lease, strategy_lease, tracker_lease
+from alpha_panda.contracts.keys import KeyMap, feed_lease, risk_lease, strategy_lease, tracker_lease
 
 ALL = {
     "price": ("demo", 738561),
@@ -8,6 +8,7 @@ ALL = {
     "heartbeat": ("demo",),
     "watched": ("demo",),
     "ranges": ("demo", 738561),
+    "ranges_prefix": ("demo",),
     "ranges_cursor": ("demo",),
     "journal": ("paper",),
     "journal_open": ("paper",),
@@ -63,7 +64,7 @@ def test_the_trackers_lease_is_the_accounts_own() -> None:
 
 def test_no_two_services_share_a_lease() -> None:
     """An account, a strategy and a feed may have one name."""
-    names = [tracker_lease("a"), risk_lease("a"), strategy_lease("a"), "market-feed:a"]
+    names = [tracker_lease("a"), risk_lease("a"), strategy_lease("a"), feed_lease("a")]
     assert len(set(names)) == len(names)
     assert risk_lease("a") != risk_lease("b")
     assert strategy_lease("a") != strategy_lease("b")

@@ -1,31 +1,60 @@
-"""The rights that a user of Redis needs, as ACL rules: no more, and a test shows that not one can be left out.
+"""The rights that the user of each role needs, as ACL rules: no more, and a test shows that not one can be left out.
 
-`ACL SETUSER engine on >secret` and the words of `rules`; or `user engine on >secret …` in redis.conf. AUTH and HELLO
-need no right. Commands within scripts are checked like any other, hence the many small ones.
+`ACL SETUSER engine-paper on >secret` and the words of `rules`; or `user engine-paper on >secret …` in redis.conf;
+docs/reference/redis-acl.md has the lines. AUTH and HELLO need no right. Commands within scripts are checked like any
+other, hence the many small ones; so are the keys, and keys that a script gets as KEYS count as written.
+
+Prices may be in another Redis than the journal, decisions, control, leases and checkpoints: a role has rights for
+each, and on one Redis both. A database of its own (`redis://host/3`) takes `select` beside them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Final
 
-from alpha_panda.contracts.keys import KeyMap, risk_lease, tracker_lease
+from alpha_panda.contracts.keys import KeyMap, feed_lease, risk_lease, strategy_lease, tracker_lease
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 
-_CALLS: Final = frozenset({"evalsha", "evalsha_ro", "script|load", "client|setname", "time"})
-_SCRIPTS: Final = _CALLS | {"info"}
+_CONNECT: Final = frozenset({"client|setname"})
+_SCRIPTS: Final = frozenset({"evalsha", "script|load"})
+_READS: Final = frozenset({"evalsha_ro", "script|load"})
+_CLOCK: Final = frozenset({"time"})
 
-_JOURNAL_WRITES: Final = frozenset({"hget", "hmget", "hset", "hsetnx", "incr", "zadd", "zrem"})
-"""What any change of an entry takes; INFO (above) tells the run that an epoch belongs to."""
+_STATUS: Final = _SCRIPTS | _CLOCK | {"set", "zadd", "zremrangebyscore"}
+_RUN: Final = _CLOCK | {"info"}
+"""Asked of the journal's Redis by every service: its time, and at the start whether it keeps what it answers."""
 
-_JOURNAL_READS: Final = frozenset({"hget", "hmget", "zrange"})
-_BEGIN: Final = frozenset({"exists", "hvals", "lindex", "llen", "lpop", "rpush"})
+_LEASE: Final = _SCRIPTS | _RUN | {"hget", "hmget", "hset"}
 _LATCHES: Final = frozenset({"hexists", "hvals", "hset"})
-_LEASE: Final = frozenset({"hmget", "hget", "hset"})
+_CONTROL: Final = _READS | _CLOCK | {"hmget", "hvals"}
+_QUOTES: Final = frozenset({"mget"})
+
+_JOURNAL_WRITES: Final = _SCRIPTS | _RUN | {"hget", "hmget", "hset", "hsetnx", "incr", "zadd", "zrem"}
+"""What any change of an entry takes; INFO tells the run that an epoch belongs to."""
+
+_JOURNAL_READS: Final = _READS | _RUN | {"hget", "hmget"}
+_JOURNAL_LISTS: Final = _JOURNAL_READS | {"zrange"}
+_BEGIN: Final = frozenset({"exists", "hvals", "lindex", "llen", "lpop", "rpush"})
+_DECIDING: Final = _SCRIPTS | _READS | _RUN | {"get", "hget", "hmget", "hscan", "hset", "set"}
+_CHECKPOINTS: Final = _SCRIPTS | _RUN | {"hgetall", "hmget", "hset"}
+
+SETTINGS: Final = "config|get"
+"""Lets a service look whether the journal's Redis is set as it must be; without it the service says so and goes on.
+
+Left out on purpose: it shows every setting, `requirepass` and `masterauth` too.
+"""
+
+
+_NOTHING: Final = ("resetkeys", "resetchannels", "-@all", "clearselectors")
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
     """Commands, and patterns of the keys that may be read, and read and written."""
 
-    commands: frozenset[str]
+    commands: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
 
@@ -34,70 +63,223 @@ class Rights:
         return Rights(self.commands | other.commands, self.reads | other.reads, self.writes | other.writes)
 
     @property
-    def rules(self) -> tuple[str, ...]:
-        """The words that ACL SETUSER takes after the password."""
+    def grants(self) -> tuple[str, ...]:
+        """The words of ACL SETUSER that give these rights to a user who has none."""
         writes = tuple(f"~{pattern}" for pattern in sorted(self.writes))
         reads = tuple(f"%R~{pattern}" for pattern in sorted(self.reads - self.writes))
-        return ("resetkeys", "-@all", *writes, *reads, *(f"+{command}" for command in sorted(self.commands)))
+        return (*writes, *reads, *(f"+{command}" for command in sorted(self.commands)))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The words that ACL SETUSER takes after the password: whatever the user had before, now it is this."""
+        return (*_NOTHING, *self.grants)
 
 
-def engine_rights(keys: KeyMap, account: str) -> Rights:
+@dataclass(frozen=True, slots=True)
+class RoleRights:
+    """What a role needs of the Redis of the prices, and of the journal's."""
+
+    prices: Rights
+    journal: Rights
+
+    @property
+    def grants(self) -> tuple[str, ...]:
+        """What gives both where the two are one.
+
+        The prices' are a selector of their own, no union: who may HDEL what it watches must not HDEL a latch.
+        """
+        prices = self.prices.grants
+        return (*self.journal.grants, f"({' '.join(prices)})") if prices else self.journal.grants
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The words that ACL SETUSER takes after the password, where the two are one."""
+        return (*_NOTHING, *self.grants)
+
+
+# ----------------------------------------------------------------------------------------------- roles of services
+
+
+def market_feed_rights(keys: KeyMap, feed: str) -> RoleRights:
+    """Return what a market-feed needs: its lease. Prices are the cachers' to write."""
+    return RoleRights(
+        prices=_status(keys, "market-feed", feed),
+        journal=_service() | _lease(keys, feed_lease(feed)),
+    )
+
+
+def feed_cacher_rights(keys: KeyMap, feed: str) -> RoleRights:
+    """Return what a feed-cacher needs: the prices of its feed, and nothing of the journal's Redis but to ask how it is."""
+    return RoleRights(
+        prices=_status(keys, "feed-cacher", feed)
+        | Rights(
+            _SCRIPTS | _CLOCK | {"expire", "get", "hvals", "mget", "mset", "set", "xadd"},
+            reads=frozenset({keys.watched(feed)}),
+            writes=_quote_keys(keys, feed) | _range_keys(keys, feed),
+        ),
+        journal=_service(),
+    )
+
+
+def strategy_rights(keys: KeyMap, strategy: str, accounts: Iterable[str]) -> RoleRights:
+    """Return what a strategy's runner needs: its lease and checkpoints, and risk's book of its accounts to read.
+
+    It runs its user's code: nothing that anybody trades by may be written by it.
+    """
+    names = tuple(accounts)
+    books = frozenset(key for name in names for key in (keys.decisions(name), keys.order_folds(name)))
+    return RoleRights(
+        prices=_status(keys, "strategy", strategy),
+        journal=_service()
+        | _lease(keys, strategy_lease(strategy))
+        | Rights(_CHECKPOINTS, writes=frozenset(keys.checkpoint(strategy, name) for name in names))
+        | Rights(frozenset({"hget", "hscan"}), reads=books),
+    )
+
+
+def risk_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
+    """Return what risk needs: its decisions, snapshot and folds, latches to set; journal and prices to read."""
+    return RoleRights(
+        prices=_status(keys, "risk", account) | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
+        journal=_service()
+        | _lease(keys, risk_lease(account))
+        | Rights(_DECIDING, writes=_decision_keys(keys, account))
+        | Rights(_JOURNAL_LISTS, reads=_journal_keys(keys, account))
+        | Rights(_CONTROL, reads=_control_keys(keys, account))
+        | Rights(_LATCHES, writes=_latch_keys(keys, account_scope(account), strategy_scope("*"))),
+    )
+
+
+def engine_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
     """Return what an engine needs: BEGIN, the outcome, cancels. It can't decide, nor set or clear a latch."""
-    return Rights(
-        _SCRIPTS | _JOURNAL_WRITES | _JOURNAL_READS | _BEGIN,
-        reads=frozenset({keys.decisions(account), *_control_keys(keys)}),
-        writes=_journal_keys(keys, account),
-    )
-
-
-def tracker_rights(keys: KeyMap, account: str) -> Rights:
-    """Return what an order-tracker needs: the journal under its lease, and the latches that corrections set."""
-    return Rights(
-        _SCRIPTS | _JOURNAL_WRITES | _JOURNAL_READS | _LATCHES | _LEASE,
-        reads=frozenset({keys.decisions(account), *_control_keys(keys)}),
-        writes=_journal_keys(keys, account) | {keys.lease(tracker_lease(account)), keys.control_latches("*")},
-    )
-
-
-def risk_rights(keys: KeyMap, account: str) -> Rights:
-    """Return what risk needs: its decisions, snapshot and folds, the journal to read, latches to set."""
-    return Rights(
-        _SCRIPTS | _JOURNAL_READS | _LATCHES | _LEASE | {"hscan", "get", "set"},
-        reads=_journal_keys(keys, account) | _control_keys(keys),
-        writes=frozenset(
-            {
-                keys.risk_epoch(account),
-                keys.decisions(account),
-                keys.risk_snapshot(account),
-                keys.order_folds(account),
-                keys.lease(risk_lease(account)),
-                keys.control_latches("*"),
-            }
+    return RoleRights(
+        prices=_status(keys, "engine", account) | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
+        journal=_service()
+        | Rights(
+            _JOURNAL_WRITES | _JOURNAL_READS | _BEGIN,
+            reads=_control_keys(keys, account) | {keys.decisions(account)},
+            writes=_journal_keys(keys, account),
         ),
     )
 
 
-def control_rights(keys: KeyMap) -> Rights:
-    """Return what the operator, and a person who halts or resumes, need: specs and latches."""
+def order_tracker_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
+    """Return what an order-tracker needs: the journal under its lease, and the latches that it sets or puts back.
+
+    Of the prices, for paper orders that rest: which tokens it watches, quotes and ranges to read.
+    """
+    watching = Rights(
+        _QUOTES | _READS | {"get", "hdel", "hset", "xrange", "xread"},
+        reads=_quote_keys(keys, feed) | _range_keys(keys, feed),
+        writes=frozenset({keys.watched(feed)}),
+    )
+    scopes = (PLATFORM, account_scope(account), strategy_scope("*"))
+    return RoleRights(
+        prices=_status(keys, "order-tracker", account) | watching,
+        journal=_service()
+        | _lease(keys, tracker_lease(account))
+        | Rights(_JOURNAL_WRITES | _JOURNAL_LISTS, writes=_journal_keys(keys, account))
+        | Rights(_CONTROL, reads=_control_keys(keys, account))
+        | Rights(_LATCHES, writes=_latch_keys(keys, *scopes)),
+    )
+
+
+# ------------------------------------------------------------------------------------------------- roles of others
+
+
+def operator_rights(keys: KeyMap) -> RoleRights:
+    """Return what the operator, or `alpha-panda control`, needs: trading states to write, latches and statuses to read.
+
+    It can't clear a latch: that takes a person.
+    """
+    statuses = frozenset({keys.status("*", "*", "*"), keys.status_index()})
+    return RoleRights(
+        prices=Rights(_CONNECT | _READS | _CLOCK | {"mget", "zrangebyscore"}, reads=statuses),
+        journal=_service()
+        | Rights(_SCRIPTS | _CLOCK | {"del", "hset"}, writes=frozenset({keys.control_spec("*")}))
+        | Rights(_CONTROL, reads=_latch_keys(keys, "*")),
+    )
+
+
+def person_rights(keys: KeyMap, accounts: Iterable[str]) -> RoleRights:
+    """Return what a person needs to halt and resume, and to list, show and resolve the orders of the accounts.
+
+    Dead letters are in Kafka alone.
+    """
+    names = tuple(accounts)
+    journals = (_journal_keys(keys, name) for name in names)
+    return RoleRights(
+        prices=Rights(),
+        journal=Rights(
+            _CONNECT | _JOURNAL_WRITES | _JOURNAL_LISTS,
+            reads=frozenset(keys.decisions(name) for name in names),
+            writes=reduce(or_, journals, frozenset[str]()),
+        )
+        | Rights(_CONTROL, reads=frozenset({keys.control_spec("*")}))
+        | Rights(_SCRIPTS | _LATCHES | {"hdel"}, writes=_latch_keys(keys, "*")),
+    )
+
+
+def all_roles(keys: KeyMap, *, feed: str, account: str, strategy: str) -> dict[str, RoleRights]:
+    """Return the rights of every role, for one feed, one account on it and one strategy on both."""
+    return {
+        "market-feed": market_feed_rights(keys, feed),
+        "feed-cacher": feed_cacher_rights(keys, feed),
+        "strategy": strategy_rights(keys, strategy, [account]),
+        "risk": risk_rights(keys, account, feed),
+        "engine": engine_rights(keys, account, feed),
+        "order-tracker": order_tracker_rights(keys, account, feed),
+        "operator": operator_rights(keys),
+        "person": person_rights(keys, [account]),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- parts
+
+
+def _status(keys: KeyMap, service: str, resource: str) -> Rights:
+    """Return what every service needs of the prices' Redis: to ask its time, and to report of itself."""
     return Rights(
-        _CALLS | _LATCHES | {"hmget", "del", "hdel"},
-        writes=_control_keys(keys),
+        _CONNECT | _STATUS, writes=frozenset({keys.status(service, resource, "*"), keys.status_index()})
     )
 
 
-def protocol_rights(keys: KeyMap, account: str) -> Rights:
-    """Return what all of the above need together: for a process that runs them all."""
-    return (
-        engine_rights(keys, account)
-        | tracker_rights(keys, account)
-        | risk_rights(keys, account)
-        | control_rights(keys)
-    )
+def _service() -> Rights:
+    return Rights(_CONNECT | _RUN)
+
+
+def _lease(keys: KeyMap, name: str) -> Rights:
+    return Rights(_LEASE, writes=frozenset({keys.lease(name)}))
+
+
+def _quote_keys(keys: KeyMap, feed: str) -> frozenset[str]:
+    return frozenset({f"{keys.price_prefix(feed)}*", keys.heartbeat(feed)})
+
+
+def _range_keys(keys: KeyMap, feed: str) -> frozenset[str]:
+    return frozenset({f"{keys.ranges_prefix(feed)}*", keys.ranges_cursor(feed)})
 
 
 def _journal_keys(keys: KeyMap, account: str) -> frozenset[str]:
     return frozenset({keys.journal(account), f"{keys.journal(account)}:*"})
 
 
-def _control_keys(keys: KeyMap) -> frozenset[str]:
-    return frozenset({keys.control_spec("*"), keys.control_latches("*")})
+def _decision_keys(keys: KeyMap, account: str) -> frozenset[str]:
+    return frozenset(
+        {
+            keys.risk_epoch(account),
+            keys.decisions(account),
+            keys.risk_snapshot(account),
+            keys.order_folds(account),
+        }
+    )
+
+
+def _control_keys(keys: KeyMap, account: str) -> frozenset[str]:
+    """Return the keys that bind an account's orders. Of its strategies any: they come and go."""
+    scopes = (PLATFORM, account_scope(account), strategy_scope("*"))
+    return frozenset(keys.control_spec(scope) for scope in scopes) | _latch_keys(keys, *scopes)
+
+
+def _latch_keys(keys: KeyMap, *scopes: str) -> frozenset[str]:
+    return frozenset(keys.control_latches(scope) for scope in scopes)

@@ -9,7 +9,8 @@ that has an unanswered request is closed, so that a late reply is never read as 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
@@ -21,6 +22,10 @@ from alpha_panda.errors import AlphaPandaError, DependencyUnavailableError, Unkn
 Argument = str | bytes | int
 Reply = Any
 """Bytes, int, None, or a list of replies."""
+
+_pack = cast(
+    "Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command
+)  # its stub knows tuples of one only
 
 MOST_AT_ONCE: Final = 64
 """Calls that share a connection at most: what one waits for is the replies to all before it."""
@@ -35,7 +40,7 @@ class _Call:
         self._writes = writes
         self.name = str(requests[0][0])
         self.count = len(requests)
-        self.data = b"".join(hiredis.pack_command(tuple(request)) for request in requests)
+        self.data = b"".join(_pack(tuple(request)) for request in requests)
         self.done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
 
     def answer(self, replies: list[Reply]) -> None:
@@ -90,7 +95,7 @@ class Exchanges:
         return await call.done
 
     async def close(self) -> None:
-        """Give up what is under way: its callers are told that the replies did not come."""
+        """Give up what is under way; its callers are told."""
         tasks = tuple(self._under_way)
         for task in tasks:
             task.cancel()
@@ -104,7 +109,12 @@ class Exchanges:
     def _begin(self, calls: list[_Call], limit: float) -> None:
         task = asyncio.create_task(self._exchange(calls, limit))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(partial(self._ended, calls))
+
+    def _ended(self, calls: list[_Call], task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        for call in calls:  # that of a task which was cancelled before it began: nothing was written
+            call.fail(DependencyUnavailableError(REDIS, "the connections were closed"))
 
     async def _exchange(self, calls: list[_Call], limit: float) -> None:
         try:

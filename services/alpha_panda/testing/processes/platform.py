@@ -10,7 +10,6 @@ By default the account is live: orders go to a broker that misbehaves on command
 """
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -286,19 +285,15 @@ class Platform:
         """Wait until an armed point has struck."""
         await self.until(lambda: not plan.armed, f"{what} has struck", seconds)
 
-    async def harm(self, service: str, point: str, *, send: int = 0, again: float = 0.0) -> list[str]:
+    async def harm(self, service: str, point: str, *, send: int = 0) -> list[str]:
         """Kill a service at a point, with `send` signals to get it there, and wait until it is back and ready.
 
-        `again`: send another signal each so many seconds until it has struck. Returns the signals' ids.
+        Returns the signals' ids.
         """
         child = self.children[service]
         seen = len(child.exits)
         plan = self.arm(service, point)
         sent = [await self.signal() for _ in range(send)]
-        while again and plan.armed and len(sent) < PATIENCE / again:
-            await asyncio.sleep(again)
-            if plan.armed:
-                sent.append(await self.signal())
         await self.struck(plan, f"{service} {point}")
         await child.wait_exit(seen)
         assert child.exits[seen] == -SIGKILL, child.exits  # noqa: S101 - for tests
@@ -415,11 +410,6 @@ class Platform:
         """Return the lines that a service has logged, over all its processes."""
         path = self.children[name].log
         return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-
-    def logged(self, name: str, event: str) -> list[dict[str, Any]]:
-        """Return the log entries of an event."""
-        found = [json.loads(line) for line in self.log(name) if line.startswith("{")]
-        return [entry for entry in found if entry.get("event") == event]
 
     def memory(self, name: str) -> int:
         """Return the resident memory of a service in bytes (Linux)."""

@@ -1,14 +1,60 @@
-"""Rights as the words that ACL SETUSER takes."""
+"""Rights as the words that ACL SETUSER takes, and who may write what."""
 
-from alpha_panda.adapters.redis.acl import Rights, control_rights, engine_rights, protocol_rights, risk_rights
-from alpha_panda.contracts.keys import KeyMap
+from fnmatch import fnmatchcase
+
+import pytest
+
+from alpha_panda.adapters.redis.acl import (
+    SETTINGS,
+    Rights,
+    RoleRights,
+    all_roles,
+    engine_rights,
+    person_rights,
+    strategy_rights,
+)
+from alpha_panda.contracts.keys import KeyMap, tracker_lease
 
 KEYS = KeyMap("trading.")
+ROLES = all_roles(KEYS, feed="demo", account="paper", strategy="momentum")
+NOTHING = ("resetkeys", "resetchannels", "-@all", "clearselectors")
+
+OWNERS = {
+    KEYS.price("demo", 1): {"feed-cacher"},
+    KEYS.heartbeat("demo"): {"feed-cacher"},
+    KEYS.ranges("demo", 1): {"feed-cacher"},
+    KEYS.ranges_cursor("demo"): {"feed-cacher"},
+    KEYS.watched("demo"): {"order-tracker"},
+    KEYS.journal("paper"): {"engine", "order-tracker", "person"},
+    KEYS.journal_epoch("paper"): {"engine", "order-tracker", "person"},
+    KEYS.decisions("paper"): {"risk"},
+    KEYS.risk_epoch("paper"): {"risk"},
+    KEYS.risk_snapshot("paper"): {"risk"},
+    KEYS.order_folds("paper"): {"risk"},
+    KEYS.checkpoint("momentum", "paper"): {"strategy"},
+    KEYS.lease(tracker_lease("paper")): {"order-tracker"},
+    KEYS.control_spec("platform"): {"operator"},
+    KEYS.control_spec("account/paper"): {"operator"},
+    KEYS.control_latches("platform"): {"order-tracker", "person"},
+    KEYS.control_latches("account/paper"): {"risk", "order-tracker", "person"},
+    KEYS.control_latches("strategy/momentum"): {"risk", "order-tracker", "person"},
+    KEYS.control_latches("account/other"): {"person"},
+    KEYS.status("engine", "paper", "0"): {"engine"},
+}
+
+
+def writers(key: str) -> set[str]:
+    return {
+        role
+        for role, rights in ROLES.items()
+        for pattern in rights.prices.writes | rights.journal.writes
+        if fnmatchcase(key, pattern)
+    }
 
 
 def test_rules_begin_with_nothing_and_add() -> None:
     rights = Rights(frozenset({"get", "evalsha"}), reads=frozenset({"a", "b"}), writes=frozenset({"b"}))
-    assert rights.rules == ("resetkeys", "-@all", "~b", "%R~a", "+evalsha", "+get")
+    assert rights.rules == (*NOTHING, "~b", "%R~a", "+evalsha", "+get")
 
 
 def test_union_holds_both() -> None:
@@ -18,29 +64,63 @@ def test_union_holds_both() -> None:
     assert both == Rights(frozenset({"get", "set"}), frozenset({"a"}), frozenset({"b"}))
 
 
-def test_every_pattern_is_below_the_prefix() -> None:
-    rights = protocol_rights(KEYS, "paper")
-    assert all(pattern.startswith("trading.") for pattern in rights.reads | rights.writes)
+def test_on_one_redis_the_commands_for_prices_go_for_their_keys_alone() -> None:
+    prices, journal = Rights(frozenset({"hdel"}), writes=frozenset({"a"})), Rights(frozenset({"get"}))
+    assert RoleRights(prices, journal).rules == (*NOTHING, "+get", "(~a +hdel)")
+    assert RoleRights(Rights(), journal).rules == journal.rules
 
 
-def test_no_role_may_do_anything_dangerous() -> None:
-    commands = protocol_rights(KEYS, "paper").commands
-    assert not commands & {
+@pytest.mark.parametrize("role", list(ROLES))
+def test_every_pattern_is_below_the_prefix(role: str) -> None:
+    for rights in (ROLES[role].prices, ROLES[role].journal):
+        assert all(pattern.startswith("trading.") for pattern in rights.reads | rights.writes)
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+def test_no_role_may_do_anything_dangerous(role: str) -> None:
+    everything = {
         "eval",
         "keys",
+        "scan",
         "flushall",
         "flushdb",
-        "config",
         "acl",
         "debug",
         "shutdown",
         "script",
+        "config",
     }
+    commands = ROLES[role].prices.commands | ROLES[role].journal.commands
+    assert not commands & {*everything, SETTINGS}
+    assert not any(command.startswith("@") or command == "*" for command in commands)
 
 
-def test_who_may_write_what() -> None:
-    decisions, latches = KEYS.decisions("paper"), KEYS.control_latches("*")
-    assert decisions not in engine_rights(KEYS, "paper").writes
-    assert latches not in engine_rights(KEYS, "paper").writes
-    assert KEYS.journal("paper") not in risk_rights(KEYS, "paper").writes
-    assert control_rights(KEYS).writes == {latches, KEYS.control_spec("*")}
+@pytest.mark.parametrize(("key", "owners"), OWNERS.items())
+def test_who_may_write_what(key: str, owners: set[str]) -> None:
+    assert writers(key) == owners
+
+
+def test_only_a_person_may_delete_from_a_latch_hash() -> None:
+    deleting = {role for role, rights in ROLES.items() if "hdel" in rights.journal.commands}
+    assert deleting == {"person"}
+
+
+def test_others_of_the_same_kind_are_out_of_reach() -> None:
+    other = strategy_rights(KEYS, "other", ["paper"])
+    assert not other.journal.writes & ROLES["strategy"].journal.writes
+    another = engine_rights(KEYS, "live", "demo")
+    shared = another.journal.writes & ROLES["engine"].journal.writes
+    assert shared == frozenset()
+
+
+def test_a_strategy_reads_the_books_of_its_accounts_alone() -> None:
+    rights = strategy_rights(KEYS, "momentum", ["paper", "live"]).journal
+    assert rights.reads == {
+        key for name in ("paper", "live") for key in (KEYS.decisions(name), KEYS.order_folds(name))
+    }
+    assert {KEYS.checkpoint("momentum", name) for name in ("paper", "live")} < rights.writes
+
+
+def test_a_person_has_the_journals_of_the_accounts_named() -> None:
+    assert KEYS.journal("live") in person_rights(KEYS, ["paper", "live"]).journal.writes
+    assert person_rights(KEYS, []).journal.writes == {KEYS.control_latches("*")}

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from alpha_panda.adapters.redis.acl import all_roles
+from alpha_panda.compose.acl_docs import PAGE, main, render_acl, setuser, user_of
+from alpha_panda.contracts.keys import KeyMap
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+ROLES = all_roles(KeyMap(), feed="demo", account="paper", strategy="momentum")
+
+
+def test_the_page_in_the_repository_is_what_the_code_says() -> None:
+    remedy = "run `python -m alpha_panda.compose.acl_docs docs/reference`"
+    assert (REFERENCE / PAGE).read_text(encoding="utf-8") == render_acl(), remedy
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+def test_every_role_has_its_row_and_its_lines(role: str) -> None:
+    lines, rights = render_acl().splitlines(), ROLES[role]
+    assert sum(line.startswith(f"| `{role}` | ") and line.count(" | ") == 3 for line in lines) == 1
+    assert lines.count(setuser(role, rights)) == (2 if role == "person" else 1)  # a person's is the journal's
+    for part in (rights.prices, rights.journal):
+        assert setuser(role, part) in lines or not part.grants
+
+
+def test_a_line_begins_anew_before_it_gives_anything() -> None:
+    assert setuser("engine", ROLES["engine"]).startswith("ACL SETUSER engine-paper reset on >PASSWORD ~")
+
+
+def test_every_service_has_a_user_for_each_resource() -> None:
+    assert len({user_of(role) for role in ROLES}) == len(ROLES)
+    assert (user_of("strategy"), user_of("feed-cacher"), user_of("person")) == (
+        "strategy-momentum",
+        "feed-cacher-demo",
+        "person",
+    )
+
+
+def test_the_command_writes_the_page(tmp_path: Path) -> None:
+    main(str(tmp_path / "reference"))
+    assert (tmp_path / "reference" / PAGE).read_text(encoding="utf-8") == render_acl()
