@@ -152,6 +152,9 @@ class Consumer(Protocol):
     def assignment(self) -> frozenset[TopicPartition]:
         """Return the partitions that this consumer reads now."""
 
+    def joined(self) -> bool:
+        """Whether it is known which partitions this consumer reads; a group may have none for it."""
+
     def position(self, partition: TopicPartition) -> int:
         """Return the next offset that `fetch` would return."""
 

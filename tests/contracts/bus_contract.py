@@ -84,6 +84,7 @@ class BusContract:
         """Let a group's members take part in its protocol until all have partitions."""
         for _ in range(100):
             if all(member.assignment() for member in members) and _disjoint(members):
+                assert all(member.joined() for member in members)
                 return
             for member in members:
                 await member.fetch(1, timeout=self.quiet / 10)
@@ -423,6 +424,18 @@ class BusContract:
             async with bus.consumer(Subscription(group, (single.topic,))) as consumer:
                 assert [record.value for record in await self.read(consumer, 2)] == [b"a", b"b"]
                 await consumer.commit({single: 2})
+
+    async def test_a_member_for_whom_no_partition_is_left_has_joined_all_the_same(
+        self, bus: EventBus, single: TopicPartition
+    ) -> None:
+        subscription = Subscription(f"g-{single.topic}", topics=(single.topic,))
+        async with bus.consumer(subscription) as one, bus.consumer(subscription) as other:
+            for _ in range(100):
+                held = [member.assignment() for member in (one, other)]
+                if one.joined() and other.joined() and sorted(map(len, held)) == [0, 1]:
+                    return
+                await asyncio.gather(*(member.fetch(1, timeout=self.quiet / 10) for member in (one, other)))
+            pytest.fail(f"they did not both join: {held}, {one.joined()}, {other.joined()}")
 
     async def test_members_share_the_partitions(self, bus: EventBus, spread: list[TopicPartition]) -> None:
         subscription = Subscription(spread[0].topic, (spread[0].topic,))

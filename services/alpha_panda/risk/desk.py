@@ -236,9 +236,13 @@ class Desk:
         await self._halt(f"gap-{partition.topic}-{partition.partition}-{wanted}", message, producer)
 
     async def on_unreadable(self, record_id: str, producer: Producer) -> None:
-        """Halt the account: an order event can't be booked; what it said is in the dead letters only."""
+        """Halt the account: an order event can't be booked; what it said is in the dead letters only.
+
+        One latch a topic and day: a person who clears it has looked at them all.
+        """
         message = f"gap: order event {record_id} can't be read; the book may miss fills"
-        await self._halt(f"gap-{record_id.replace('/', '-')}", message, producer)
+        topic, *_ = record_id.split("/")
+        await self._halt(f"gap-unreadable-{topic}-{self._today()}", message, producer)
 
     async def _halt(self, latch_id: str, reason: str, producer: Producer) -> None:
         await self._latches.set(latch_id, account_scope(self._account), reason, producer)

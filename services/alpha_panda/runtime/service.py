@@ -98,6 +98,7 @@ class StreamService:
         self._ended = asyncio.Event()
         self._producer: Producer | None = None
         self._dead_letters: DeadLetters | None = None
+        self._consumers: dict[str, Consumer] = {}
         self._keeper = self._make_keeper()
         self._checks = HealthChecks(
             clock,
@@ -211,6 +212,7 @@ class StreamService:
         for what in self._plan.consumptions:
             consumer = await stack.enter_async_context(self._context.ports.bus.consumer(what.subscription))
             loop = ConsumeLoop(what, consumer, self._tools())
+            self._consumers[what.subscription.group] = consumer
             runners.append(Runner(f"consume {what.subscription.group}", loop.run, gated=True))
         runners += [Runner(own.name, partial(own.work, producer), gated=False) for own in self._plan.runners]
         runners += [
@@ -358,6 +360,8 @@ class StreamService:
         if self._state is not ServiceState.RUNNING or self.stopping:
             return [f"{self.name} is {self._shown_state()}"]
         reasons = [] if self.ready.is_set() else [f"{self.name} does not read yet"]
+        joining = (group for group, consumer in self._consumers.items() if not consumer.joined())
+        reasons += [f"{self.name}: group {group} has not assigned partitions yet" for group in joining]
         return [*reasons, *self._checks.reasons()]
 
     def stuck(self) -> list[str]:

@@ -104,7 +104,7 @@ T = TypeVar("T")
 async def until(question: Callable[[], Awaitable[T]]) -> T:
     """Ask until the answer is something; what answers is a server, which tells nobody by itself."""
     async with asyncio.timeout(SECONDS):
-        while not (answer := await question()):
+        while not (answer := await question()):  # noqa: ASYNC110 - as said
             await asyncio.sleep(0.02)
         return answer
 

@@ -1,6 +1,7 @@
 """Risk decides once: one test or more for each guard of `models/strategy-risk` that concerns the risk service."""
 
 import asyncio
+from datetime import date, timedelta
 
 import msgspec
 import pytest
@@ -521,7 +522,14 @@ class TestUnusableRecords:
             await world.put(Outgoing(world.topics.orders_filled, b"{}", None, 2))
             assert world.letters(world.topics.orders_filled) == [(b"{}", "UNDECODABLE")]
             (latch,) = (await world.latches()).values()
-            assert (latch.latch_id, latch.reason[:4]) == ("gap-paper.orders.filled-2-0", "gap:")
+            day = world.clock.now() // (86_400 * 10**9)
+            today = (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+            assert (latch.latch_id, latch.reason[:4]) == (
+                f"gap-unreadable-paper.orders.filled-{today}",
+                "gap:",
+            )
+            await world.put(Outgoing(world.topics.orders_filled, b"[]", None, 1))
+            assert len(await world.latches()) == 1  # one for a person to look at, however many there are
             await world.signal("s1")
             assert world.codes() == {"s1": "TRADING_HALTED"}
 

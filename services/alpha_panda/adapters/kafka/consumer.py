@@ -115,6 +115,10 @@ class KafkaConsumer:
         """Return the partitions that this consumer reads now: none during a rebalance."""
         return frozenset(self._membership.cursors)
 
+    def joined(self) -> bool:
+        """See the port: not before the group's first answer, nor during a rebalance."""
+        return self._membership.ready.is_set()
+
     def position(self, partition: TopicPartition) -> int:
         """Return the next offset that `fetch` would return."""
         return self._cursor(partition).position

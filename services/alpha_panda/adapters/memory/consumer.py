@@ -86,6 +86,10 @@ class MemoryConsumer:
         """Return the partitions that this consumer reads now."""
         return frozenset(self._cursors)
 
+    def joined(self) -> bool:
+        """See the port: in memory a group answers at once."""
+        return True
+
     def position(self, partition: TopicPartition) -> int:
         """Return the next offset that `fetch` would return."""
         return self._cursor(partition).position

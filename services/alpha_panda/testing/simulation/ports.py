@@ -266,6 +266,10 @@ class RemoteConsumer:
         """See the port."""
         return self._inner.assignment()
 
+    def joined(self) -> bool:
+        """See the port."""
+        return self._inner.joined()
+
     def position(self, partition: TopicPartition) -> int:
         """See the port."""
         return self._inner.position(partition)
