@@ -76,6 +76,7 @@ bench: setup ## Run the benchmarks, over real Kafka and Redis too (ARGS="--quick
 .PHONY: docs
 docs: setup ## Write the generated pages of docs/reference anew
 	$(BIN)/python -m alpha_panda.runtime.settings_docs docs/reference
+	$(BIN)/python -m alpha_panda.compose.acl_docs docs/reference
 
 .PHONY: lock
 lock: ## Resolve the dependencies into the lock files (UPGRADE=1: to the newest that fit)

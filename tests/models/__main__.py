@@ -1,7 +1,7 @@
 """`PYTHONPATH=tests python -m models [--full]`: checks the models, prints a table; exit code 1 unless all is as told.
 
-Every configuration must hold; without a guard, or with one that the code lacks, a counterexample must be found. A
-configuration that reaches a limit is "not exhausted": no failure of the protocol, but not passed either.
+Every configuration must hold; without a guard a counterexample must be found. A configuration that reaches a limit is
+"not exhausted": no failure of the protocol, but not passed either, unless the table declares it as partial.
 """
 
 from __future__ import annotations
@@ -16,54 +16,54 @@ from typing import TYPE_CHECKING, Final
 from models import spin
 from models.configurations import CONFIGURATIONS, Configuration, companions, configuration_of
 from models.explore import Limits, Result, Status
-from models.guards import GUARDS, PROPOSALS, SECOND_LINES
+from models.guards import GUARDS, SECOND_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Write = Callable[[str], object]
-DEFAULTS: Final = Limits(seconds=300, states=4_000_000, memory_mb=4_000)
+DEFAULTS: Final = Limits(seconds=1_200, states=8_000_000, memory_mb=6_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One line of the table. `expected`: how it must end."""
+    """One line of the table. `expected`: how it may end."""
 
     name: str
     configuration: Configuration
-    expected: Status
+    expected: tuple[Status, ...]
     removed: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
 
 
 def tasks(*, full: bool) -> Iterator[Task]:
     """Yield everything that is checked; without `full` only what CI does."""
     for configuration in CONFIGURATIONS:
         if full or not configuration.full:
-            yield Task(configuration.id, configuration, Status.HOLDS)
+            also = (Status.NOT_EXHAUSTED,) if configuration.partial else ()
+            yield Task(configuration.id, configuration, (Status.HOLDS, *also))
     for guard in GUARDS:
         if full or not guard.full:
             configuration = configuration_of(guard).only(guard.bits)
-            yield Task(
-                f"{guard.id} removed", configuration, Status.VIOLATED, (guard.name, *guard.also_removed)
-            )
+            removed = (guard.name, *guard.also_removed)
+            yield Task(f"{guard.id} removed", configuration, (Status.VIOLATED,), removed)
     for guard in companions():
         configuration = configuration_of(guard).only(guard.bits)
         name = f"{configuration.id} without {', '.join(guard.also_removed)}"
-        yield Task(name, configuration, Status.HOLDS, guard.also_removed)
-    for proposal in PROPOSALS:
-        configuration = configuration_of(proposal).only(proposal.property_bit)
-        yield Task(
-            f"{configuration.id}, {proposal.name} proposed", configuration, Status.HOLDS, (), (proposal.name,)
-        )
+        yield Task(name, configuration, (Status.HOLDS,), guard.also_removed)
     if full:
         for line in SECOND_LINES:
             name = f"{line.model}-{line.name}-{line.configuration} removed (second line)"
-            yield Task(name, configuration_of(line), Status.HOLDS, (line.name,))
+            yield Task(name, configuration_of(line), (Status.HOLDS,), (line.name,))
 
 
 def _check(task: Task, limits: Limits) -> Result:
-    return task.configuration.check(task.removed, task.added, limits)
+    return task.configuration.check(task.removed, limits)
+
+
+def _verdict(task: Task, status: Status) -> str:
+    if status not in task.expected:
+        return f"{status.value}  <-- must be: {task.expected[0].value}"
+    return f"{status.value} (partial)" if status is Status.NOT_EXHAUSTED else status.value
 
 
 def run(chosen: list[Task], limits: Limits, workers: int, write: Write) -> bool:
@@ -73,9 +73,9 @@ def run(chosen: list[Task], limits: Limits, workers: int, write: Write) -> bool:
     with ProcessPoolExecutor(workers) as pool:
         results = pool.map(_check, chosen, [limits] * len(chosen))
         for task, result in zip(chosen, results, strict=True):
-            good = result.status is task.expected
+            good = result.status in task.expected
             passed &= good
-            verdict = result.status.value + ("" if good else f"  <-- must be: {task.expected.value}")
+            verdict = _verdict(task, result.status)
             write(f"{task.name:{width}}  {result.states:>10} states  {result.seconds:>6.1f} s  {verdict}\n")
             if result.status is Status.VIOLATED and not good:
                 write(result.story() + "\n")

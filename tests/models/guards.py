@@ -56,17 +56,6 @@ class SecondLine:
     configuration: str
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A rule that the code lacks: with it `property_bit` holds, without it there is a counterexample."""
-
-    name: str
-    where: str
-    without: str
-    configuration: str
-    property_bit: int
-
-
 _R = ("REBUILD",)
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -104,9 +93,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an unanswered BEGIN is never told",
         "unanswered",
     ),
-    Guard(JOURNAL, "DEADLINE", "ports.py:Trader.place", "the order arrives after it was given up", "plain"),
     Guard(
-        JOURNAL, "AMBIGUOUS_UNKNOWN", "ports.py:Trader.place", "a time-out is taken for a refusal", "plain"
+        JOURNAL,
+        "DEADLINE",
+        "adapters/http/gate.py:Gate.open",
+        "the order arrives after it was given up",
+        "plain",
+    ),
+    Guard(
+        JOURNAL,
+        "AMBIGUOUS_UNKNOWN",
+        "testing/broker/api.py:place_outcome",
+        "a time-out is taken for a refusal",
+        "plain",
     ),
     Guard(
         JOURNAL, "SETTLE_IN_DOUBT", f"{_BOOK}.settle", "a late reply overwrites what was found out", "plain"
@@ -117,6 +116,20 @@ GUARDS: Final[tuple[Guard, ...]] = (
         f"{_BOOK}.acknowledge",
         "a correction is never told",
         "residual-crash",
+    ),
+    Guard(
+        JOURNAL,
+        "LEASE_RUN",
+        "adapters/memory/leases.py:require_lease",
+        "a reading from before the restart books our own order as somebody else's",
+        "restart",
+    ),
+    Guard(
+        JOURNAL,
+        "RESOLVE_LEASE",
+        f"{_BOOK}._require_lease",
+        "a former holder books our own order as somebody else's",
+        "restart-takeover",
     ),
     Guard(
         JOURNAL,
@@ -149,6 +162,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         f"{_EPOCHS}._rebuild",
         "a signal vanishes, or is decided and sent again",
         "restart-risk",
+        bits=1 + 8,
     ),
     Guard(
         JOURNAL,
@@ -172,6 +186,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         f"{_BOOK}.write_epoch",
         "an epoch for a run that was never rebuilt",
         "restart-twice-small",
+        ("LEASE_RUN",),
+        8,
     ),
     Guard(
         JOURNAL,
@@ -313,9 +329,16 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         RISK,
         "unanswered_record_ends",
-        f"{_DESK}.on_signal",
+        f"{_DESK}.flush",
         "a stored decision is not in the limits",
         "one-start",
+    ),
+    Guard(
+        RISK,
+        "batch_told_before_save",
+        "risk/service.py:RiskService._handle",
+        "the offset passes decisions that are not told, or not even stored",
+        "batch",
     ),
     Guard(
         RISK, "reservation_not_counted", f"{_LEDGER}._reserve", "counters drift from the folds", "two-buys"
@@ -331,7 +354,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "two-buys",
     ),
     Guard(
-        RISK, "offset_after_told", "risk/service.py:RiskService._take", "a decision is never told", "two-buys"
+        RISK,
+        "offset_after_told",
+        "risk/service.py:RiskService._handle",
+        "a decision is never told",
+        "two-buys",
     ),
     Guard(RISK, "refusal_stored", f"{_BOOK}.refuse", "refused, told, and sent all the same", "refusal"),
     Guard(
@@ -461,7 +488,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         CONTROL,
         "halt_sets_again",
-        "ports.py:ControlStore.set_latch",
+        "compose/control_room.py:ControlRoom.halt",
         "lost between store and topic, told as done",
         "halt",
     ),
@@ -485,13 +512,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
 SECOND_LINES: Final[tuple[SecondLine, ...]] = (
     SecondLine(
         JOURNAL, "SETTLE_RECREATES", f"{_BOOK}.settle", "REBUILD: Kafka knows of the signal", "restart"
-    ),
-    SecondLine(
-        JOURNAL,
-        "RESOLVE_LEASE",
-        f"{_BOOK}._require_lease",
-        "every script compares the state too",
-        "restart-takeover",
     ),
     SecondLine(
         JOURNAL,
@@ -529,15 +549,4 @@ SECOND_LINES: Final[tuple[SecondLine, ...]] = (
         "mixed",
     ),
     SecondLine(STRATEGY, "incarnation_random", f"{_CHECKPOINTS}.claim", "claim_ends_with_run", "restored"),
-)
-
-PROPOSALS: Final[tuple[Proposal, ...]] = (
-    Proposal(
-        "ORPHAN_RUN",
-        f"{_BOOK}.orphan",
-        "the store restarts between `ensure` and a reading of the book: an order of a signal that Kafka knows is"
-        " booked as external, and `adopt` never gives it back to its strategy",
-        "restart",
-        512,
-    ),
 )

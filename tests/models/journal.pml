@@ -79,6 +79,7 @@ typedef Store {                      /* one Redis */
 };
 Store R, image, nothing;             /* the live one, what a restart falls back to, an empty one */
 bit has_image;
+bit lease_lives = 1;                 /* the lease was given in the store's present run */
 byte life = 1, now = 0;             /* life: the run of the store ("run" is a word of Promela) */
 byte next_epoch = 2, next_token = 2; /* random or from the clock: never repeated, whatever is lost */
 bit halted;                          /* ghost: a person was told that trading is halted */
@@ -246,7 +247,9 @@ proctype Engine(byte id) {
   :: !(told[i] & E_TOLD) && on_validated(i) && R.state[i] == NONE -> \
        R.state[i] = UNKNOWN; R.send_by[i] = now + (REBUILD_SEND_BY -> S : 0); R.open[i] = 1 \
   :: else fi
-#define HELD (!RESOLVE_LEASE || R.lease == token)
+/* the fence of resolve, correct, orphan, adopt and write_epoch: the holder's token, given in this run of the store */
+#define HELD ((!RESOLVE_LEASE || R.lease == token) && (!LEASE_RUN || lease_lives))
+#define ITS_OWN_AGAIN (LEASE_RUN && !lease_lives && token != 0 && R.lease == token)
 
 /* resolver.py and strays.py on signal i, by the reading in `shown`, `listed`, `due` */
 inline judge(i) {
@@ -256,7 +259,7 @@ inline judge(i) {
        R.state[i] = PLACED; R.open[i] = 1; misses[i] = 0; printf("tracker %d: %d is in the book\n", id, i)
   :: HELD && shown[i] && refused(R.state[i]) && CORRECT ->
        R.state[i] = PLACED; R.late[i] = 1; R.latch = 1; R.open[i] = 1; printf("tracker %d: late match of %d, latch\n", id, i)
-  :: HELD && shown[i] && R.state[i] == NONE && (!ORPHAN_RUN || read_in == life) ->
+  :: HELD && shown[i] && R.state[i] == NONE ->
        HOLDS(P_OURS, 0);
        if :: ORPHAN -> R.latch = 1; R.state[i] = PLACED; R.late[i] = 1; R.external[i] = 1; R.open[i] = 1 :: else fi;
        printf("tracker %d: nobody knows %d, booked as external\n", id, i)
@@ -280,22 +283,22 @@ inline judge(i) {
   :: d_step { at == 0 && sent[i] -> acknowledge(i, telling[i], tells_late[i]); sent[i] = 0; telling[i] = 0; tells_late[i] = 0 }
 
 #define BEGIN_ANEW returns_in = 0; seen_at = 0; read_for = 0
-#define FORGET_ALL token = 0; at = 0; begun = 0; read_in = 0; BEGIN_ANEW; \
+#define FORGET_ALL token = 0; at = 0; BEGIN_ANEW; \
   for (k : 0 .. SIGNALS - 1) { shown[k] = 0; listed[k] = 0; due[k] = 0; misses[k] = 0; telling[k] = 0; tells_late[k] = 0; sent[k] = 0 } k = 0
 
 proctype Tracker(byte id; byte token) {
-  byte at, begun, read_in, misses[SIGNALS], telling[SIGNALS];
+  byte at, misses[SIGNALS], telling[SIGNALS];
   byte returns_in, seen_at, read_for;      /* EpochKeeper: the run that it makes usable, since when, and read for which */
   bit shown[SIGNALS], listed[SIGNALS], due[SIGNALS], tells_late[SIGNALS], sent[SIGNALS];
 /* at the end of time every wait is over: nothing is sent any more (END_OF_TIME > EXPIRES + S), all has arrived */
 #define waited (now >= seen_at + (EPOCH_WAIT -> S + D : 0) || now == END_OF_TIME)
 #define returning (returns_in == life && R.epoch_run != life && read_for != life && (waited || !EPOCH_READ_AFTER))
   do
-  /* a lease's holder that is paused or gone may lose it at any time */
-  :: d_step { at == 0 && (token == 0 || R.lease != token) &&
-         (TRACKERS == 1 || (id == 1 && (R.lease != 1 || takeovers == 0)) || takeovers > 0) ->
-       if :: takeovers > 0 && (id == 0 || R.lease == 1) -> takeovers-- :: else fi;
-       FORGET_ALL; token = next_token; next_token++; R.lease = token; printf("tracker %d takes the lease (%d)\n", id, token) }
+  /* a lease's holder that is paused or gone may lose it at any time; one whose lease ended with the run gets it anew */
+  :: d_step { at == 0 && (token == 0 || R.lease != token || ITS_OWN_AGAIN) &&
+         (TRACKERS == 1 || (id == 1 && (R.lease != 1 || takeovers == 0)) || takeovers > 0 || ITS_OWN_AGAIN) ->
+       if :: takeovers > 0 && (id == 0 || R.lease == 1) && !ITS_OWN_AGAIN -> takeovers-- :: else fi;
+       FORGET_ALL; token = next_token; next_token++; R.lease = token; lease_lives = 1; printf("tracker %d takes the lease (%d)\n", id, token) }
   /* ensure: the run is read first, then latches are put back, then the journal is rebuilt */
   :: d_step { at == 0 && token != 0 && R.epoch_run != life && returns_in != life && HELD ->
        returns_in = life; seen_at = now; read_for = 0;
@@ -304,7 +307,6 @@ proctype Tracker(byte id; byte token) {
   /* one reading of the book: what is in doubt is listed first; it is as old as its beginning */
   :: d_step { at == 0 && token != 0 && ((R.epoch_run == life && (USEFUL || extra_reads > 0)) || returning) ->
        if :: R.epoch_run == life && !USEFUL -> extra_reads-- :: else fi;
-       begun = now; read_in = life;
        for (k : 0 .. SIGNALS - 1) {
          shown[k] = (order[k] == IN_BOOK);
          listed[k] = (in_doubt(R.state[k]) || (!RESOLVE_IN_DOUBT && R.state[k] == PLACED));
@@ -314,9 +316,9 @@ proctype Tracker(byte id; byte token) {
        read_for = (R.epoch_run != life -> returns_in : read_for);
        at = 1; printf("tracker %d reads the book (t=%d)\n", id, now) }
   :: d_step { at == 1 && shown[0] && missed_rows > 0 -> missed_rows--; shown[0] = 0; printf("tracker %d: the reading misses 0\n", id) }
-  :: d_step { at == 1 -> judge(0); at = (SIGNALS == 1 -> 0 : 2); if :: at == 0 -> begun = 0; read_in = 0 :: else fi }
+  :: d_step { at == 1 -> judge(0); at = (SIGNALS == 1 -> 0 : 2) }
 #if SIGNALS == 2
-  :: d_step { at == 2 -> judge(1); at = 0; begun = 0; read_in = 0 }
+  :: d_step { at == 2 -> judge(1); at = 0 }
 #endif
   /* write_epoch */
   :: d_step { at == 0 && returns_in != 0 && (returns_in == life || !WRITE_EPOCH_RUN) && HELD &&
@@ -388,10 +390,10 @@ proctype World() {
   :: d_step { late_begin > 0 -> late_begin = 0; printf("the unanswered BEGIN is lost\n") }
   :: d_step { restarts > 0 && !has_image -> has_image = 1; COPY(image, R); printf("(what follows may be lost)\n") }
   :: d_step { restarts > 0 && has_image && now <= LAST_RESTART -> restarts--; has_image = 0; COPY(R, image); COPY(image, nothing);
-       life++; printf("THE STORE RESTARTS as of then: run %d (t=%d)\n", life, now) }
+       life++; lease_lives = 0; printf("THE STORE RESTARTS as of then: run %d (t=%d)\n", life, now) }
 #if EMPTY_RESTART
   :: d_step { restarts > 0 && now <= LAST_RESTART -> restarts--; has_image = 0; COPY(R, nothing); COPY(image, nothing);
-       life++; printf("THE STORE RESTARTS empty: run %d (t=%d)\n", life, now) }
+       life++; lease_lives = 0; printf("THE STORE RESTARTS empty: run %d (t=%d)\n", life, now) }
 #endif
   :: d_step { halts > 0 -> halts--; R.latch = 1; halted = 1; printf("a person HALTS (t=%d)\n", now) }
   :: d_step { clears > 0 && R.latch -> clears--; R.latch = 0; halted = 0; printf("a person clears the latch\n") }

@@ -74,6 +74,11 @@
 #else
 #define RESOLVE_LEASE 1
 #endif
+#ifdef NO_LEASE_RUN
+#define LEASE_RUN 0
+#else
+#define LEASE_RUN 1
+#endif
 #ifdef NO_RESOLVE_IN_DOUBT
 #define RESOLVE_IN_DOUBT 0
 #else
@@ -173,10 +178,4 @@
 #define CONTRADICTION 0
 #else
 #define CONTRADICTION 1
-#endif
-/* Proposals: not in the code yet; -DWITH_<GUARD> puts it in. */
-#ifdef WITH_ORPHAN_RUN
-#define ORPHAN_RUN 1
-#else
-#define ORPHAN_RUN 0
 #endif

@@ -36,6 +36,7 @@ ACTIVE, REDUCE, HALTED = "Active", "Reducing", "Halted"
 TIGHTER: Final = {ACTIVE: REDUCE, REDUCE: HALTED}
 NEW, SENT, RESTS, ENDED, LOST = "new", "sent", "rests", "ended", "lost"
 MAY_FILL: Final = (NEW, SENT, RESTS)
+STILL: Final = ("idle", "telling")  # stages in which a save may come
 UNFOLDED: Final[Fold] = (0, False, 0)
 SUBMITTED, FILLED, CLOSED = 0, 1, 2  # the topics of order events
 
@@ -54,7 +55,7 @@ CLOSES: Final = "flat: Flatten always goes on"
 
 
 class Risk(NamedTuple):
-    """A risk process's memory. `stage`: down, claiming, idle, recording, telling."""
+    """A risk process's memory. `stage`: down, claiming, idle, recording, telling; in a batch deciding, announcing."""
 
     stage: str = "down"
     epoch: int = 0
@@ -66,7 +67,7 @@ class Risk(NamedTuple):
     reserved: tuple[bool, ...] = ()  # derived; the other ways are mutations
     counted: Order = (0, 0)
     position: int = 0  # the book: moved by each fold's difference
-    current: tuple[Any, ...] = ()  # (id, decision, from the raw log, closing order)
+    current: tuple[Any, ...] = ()  # (id, decision, from the raw log, order); in a batch many, with: fresh
     closings: int = 0  # closing signals made, in memory
     again: tuple[int, ...] = ()  # closing decisions to tell again
 
@@ -117,7 +118,7 @@ class Exposure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What may happen at most. `raw`: the ids on signals.raw, repeated ones included."""
+    """What may happen at most. `raw`: the ids on signals.raw, repeated ones included; `batch`: stored at once."""
 
     signals: tuple[Order, ...] = ((1, 1), (1, 1))
     raw: tuple[int, ...] = (0, 1)
@@ -132,6 +133,7 @@ class Bounds:
     tightens: tuple[str, ...] = ()
     flatten: bool = False
     closings: int = 0
+    batch: bool = False
 
 
 class RiskModel:
@@ -351,9 +353,13 @@ class RiskModel:
                 yield from self._on_order(state, which)
         elif risk.stage == "telling":
             yield self._tell(state, which)
+        elif risk.stage in ("deciding", "announcing"):
+            yield from self._batch(state, which)
         else:
             yield from self._idle(state, which)
-        if risk.stage in ("idle", "telling"):
+        if risk.stage in (
+            STILL if self.has("batch_told_before_save") else (*STILL, "deciding", "announcing")
+        ):
             yield from self._save(state, which)
 
     def _idle(self, state: State, which: int) -> Iterator[Step]:
@@ -364,7 +370,7 @@ class RiskModel:
             )
             yield f"risk{which} re_emit_closing {risk.again[0]}", _put(state, which, after)
         if risk.raw < len(self._b.raw):
-            yield self._on_signal(state, which)
+            yield self._next(state, which) if self._b.batch else self._on_signal(state, which)
         yield from self._on_order(state, which)
         if state.flatten == "asked":
             yield from self._close(state, which)
@@ -470,19 +476,66 @@ class RiskModel:
         number, decision, from_raw = risk.current[:3]
         moved = from_raw and not self._passed_already(state, risk, number, decision)
         after = risk._replace(stage="idle", current=(), raw=risk.raw + (1 if moved else 0))
+        return self._told(state, which, after, number, decision)
+
+    def _told(self, state: State, which: int, after: Risk, number: int, decision: str) -> Step:
         name = f"risk{which} tells {decision} of {number}"
         if decision == REJECTED:
             return name, _put(state, which, after, rejected=_set(state.rejected, number, True))
         before = state.validated[number][0]
         if before and before != decision and state.orders[number][0] == NEW:
             return name, Broken(ONE_DECISION)
-        validated = _set(state.validated, number, (decision, risk.epoch))
+        validated = _set(state.validated, number, (decision, after.epoch))
         return name, _put(state, which, after, validated=validated)
 
     def _passed_already(self, state: State, risk: Risk, number: int, decision: str) -> bool:
         if self.has("offset_after_told") or not risk.raw:
             return False
         return state.decisions[number] == decision and self._b.raw[risk.raw - 1] == number
+
+    # ------------------------------------------------------------------------------------------ batch
+
+    def _next(self, state: State, which: int) -> Step:
+        """Decide on the next signal of a fetch: it counts in memory before anything is stored."""
+        risk = state.risks[which]
+        number = self._b.raw[risk.raw]
+        order, known = self._order(state, number), risk.decisions[number]
+        decision = known or self._decide(state, risk, *order)
+        after = risk._replace(
+            stage="deciding",
+            current=(*risk.current, (number, decision, not known, order)),
+            raw=risk.raw + 1,
+            decisions=_set(risk.decisions, number, decision),
+            reserved=risk.reserved if known else _set(risk.reserved, number, decision in VALIDATED),
+        )
+        return f"risk{which} on_signal {number} {order} of a batch: {decision}", _put(state, which, after)
+
+    def _batch(self, state: State, which: int) -> Iterator[Step]:
+        """Decide on more, or flush: store all in one step; then each is told. A save has to wait."""
+        risk = state.risks[which]
+        if risk.stage == "announcing":
+            yield self._announce(state, which)
+            return
+        if risk.raw < len(self._b.raw):
+            yield self._next(state, which)
+        fresh = [entry for entry in risk.current if entry[2]]
+        if fresh and risk.epoch != state.epoch and self.has("record_fenced"):
+            yield f"risk{which} record refused: exits", _put(state, which, Risk())
+            return
+        stored = state
+        for number, decision, _, order in fresh:
+            stored = self._stored(stored, number, decision, order, from_raw=True)
+        name = f"risk{which} records {len(fresh)}"
+        yield name, _put(stored, which, risk._replace(stage="announcing", counted=stored.counted))
+        if fresh:
+            yield f"{name}, unanswered: ends", _put(stored, which, Risk())
+
+    def _announce(self, state: State, which: int) -> Step:
+        """Tell the batch's next decision: a crash may come after any number of them."""
+        risk = state.risks[which]
+        (number, decision, _, _), *rest = risk.current
+        after = risk._replace(stage="announcing" if rest else "idle", current=tuple(rest))
+        return self._told(state, which, after, number, decision)
 
     # ------------------------------------------------------------------------------------------- fold
 

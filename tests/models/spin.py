@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,7 @@ PACKAGES: Final = {"spin": "spin", "gcc": "gcc", "cpp": "cpp"}
 """Program → the Debian package that has it. `cpp` is what spin reads its input with."""
 DEPTH: Final = 2_000_000
 COMPILE_SECONDS: Final = 60.0
+INTERRUPTED_SECONDS: Final = 20.0
 STACK_MB: Final = 400
 """Address space beside the states: the search stack at DEPTH, the program, its libraries."""
 _STATES: Final = re.compile(r"([0-9.e+]+) states, stored")
@@ -31,7 +33,7 @@ _INCOMPLETE: Final = (
     "out of memory",
     "memory limit",
     "MEMLIM",
-    "search was not completed",
+    "Search not completed",
 )
 
 
@@ -58,15 +60,14 @@ def properties() -> dict[int, str]:
 def check(
     bounds: Mapping[str, int],
     removed: Sequence[str] = (),
-    added: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> Result:
-    """Check journal.pml with these bounds, without the guards `removed` and with the proposals `added`."""
+    """Check journal.pml with these bounds, without the guards `removed`."""
     require_tools()
     flags = [f"-D{name}={value}" for name, value in bounds.items()]
-    flags += [f"-DNO_{guard}" for guard in removed] + [f"-DWITH_{guard}" for guard in added]
+    flags += [f"-DNO_{guard}" for guard in removed]
     with tempfile.TemporaryDirectory(prefix="journal-model-") as directory:
-        return _Verifier(Path(directory), flags, limits or Limits()).run()
+        return _Verifier(Path(directory), flags, limits or Limits()).run("-O0" if removed else "-O2")
 
 
 class _Verifier:
@@ -79,43 +80,53 @@ class _Verifier:
         for name in SOURCES:
             shutil.copy(HERE / name, directory)
 
-    def run(self) -> Result:
+    def run(self, optimise: str) -> Result:
+        """Build and search. A counterexample is found early: for that, optimising takes longer than it saves."""
         self._tool("spin", "-a", *self._flags, "journal.pml")
         memory = f"-DMEMLIM={self._limits.memory_mb}"
-        self._tool("gcc", "-O2", "-DSAFETY", "-DCOLLAPSE", memory, "-o", "pan", "pan.c")
+        self._tool("gcc", optimise, "-DSAFETY", "-DCOLLAPSE", memory, "-o", "pan", "pan.c")
         began = time.monotonic()
+        with subprocess.Popen(  # noqa: S603 - the program that was just built
+            ["./pan", f"-m{DEPTH}", "-E", "-n"],
+            cwd=self._directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=self._bound_memory,  # noqa: PLW1509 - it takes no lock
+        ) as verifier:
+            output, in_time = self._output(verifier)
+        return self._verdict(output, time.monotonic() - began, complete=in_time and verifier.returncode == 0)
+
+    def _output(self, verifier: subprocess.Popen[str]) -> tuple[str, bool]:
+        """Return what it prints and whether it ended by itself; interrupted, it tells how far it came."""
         try:
-            done = subprocess.run(  # noqa: S603 - the program that was just built
-                ["./pan", f"-m{DEPTH}", "-E", "-n"],
-                cwd=self._directory,
-                capture_output=True,
-                text=True,
-                timeout=self._limits.seconds,
-                check=False,
-                preexec_fn=self._bound_memory,
-            )
+            return verifier.communicate(timeout=self._limits.seconds)[0], True
         except subprocess.TimeoutExpired:
-            return Result(Status.NOT_EXHAUSTED, 0, time.monotonic() - began)
-        return self._verdict(done.stdout, time.monotonic() - began, code=done.returncode)
+            verifier.send_signal(signal.SIGINT)
+        try:
+            return verifier.communicate(timeout=INTERRUPTED_SECONDS)[0], False
+        except subprocess.TimeoutExpired:
+            verifier.kill()
+            return verifier.communicate()[0], False
 
     def _bound_memory(self) -> None:
         most = (self._limits.memory_mb + STACK_MB) * 1024 * 1024
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
-    def _verdict(self, output: str, seconds: float, *, code: int) -> Result:
+    def _verdict(self, output: str, seconds: float, *, complete: bool) -> Result:
         found = _STATES.search(output)
         states = int(float(found.group(1))) if found else 0
         if "assertion violated" in output:
             return Result(
                 Status.VIOLATED, states, seconds, property=self._property(output), trace=self._trace()
             )
-        complete = (
-            states > 0
-            and code == 0
+        exhausted = (
+            complete
+            and states > 0
             and "errors: 0" in output
             and not any(sign in output for sign in _INCOMPLETE)
         )
-        return Result(Status.HOLDS if complete else Status.NOT_EXHAUSTED, states, seconds)
+        return Result(Status.HOLDS if exhausted else Status.NOT_EXHAUSTED, states, seconds)
 
     def _property(self, output: str) -> str:
         found = _PROPERTY.search(output)

@@ -20,7 +20,7 @@ def strategy_lease(runner: str) -> str:
 
 def feed_lease(feed: str) -> str:
     """Return the name of the lease whose epoch a feed's ticks carry."""
-    return f"market-feed:{feed}"
+    return f"{feed}:market-feed"
 
 
 @dataclass(frozen=True, slots=True)

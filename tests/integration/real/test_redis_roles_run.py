@@ -30,8 +30,9 @@ from alpha_panda.errors import AlphaPandaError
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.testing.servers.redis import RedisServer
+from contracts.harness import ACCOUNT
 from integration.kit import RELIANCE, account, feed, strategy
-from integration.real.redis_roles import ACCOUNT, FEED, KEYS, ROLES, STRATEGY, Servers, databases, work
+from integration.real.redis_roles import FEED, KEYS, ROLES, STRATEGY, Servers, databases, work
 
 PREFIX = KEYS.prefix
 SCRIPT = {"20": ["BUY", "2"], "40": ["BUY", "1", {"order_type": "LIMIT", "limit_price": "1"}]}
