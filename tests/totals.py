@@ -46,6 +46,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("exercised")
     for what, total in sorted(_totals.items()):
-        terminalreporter.write_line(f"{what}: {total:g}")
+        terminalreporter.write_line(f"{what}: {total:,.0f}")
     for what, text in sorted(_lines.items()):
         terminalreporter.write_line(f"{what}: {text}")

@@ -178,6 +178,8 @@ _RISK_FULL: Final = {name for name in _RISK if name.startswith(("crash", "zombie
     "batch-repeated",
     "batch-crash",
 }
+# Not exhausted after six minutes of CPU time and 6 GB; "flatten" (one signal) and "flatten-partial" are.
+_PARTIAL: Final = {"risk-flatten-zombie"}
 
 _CONTROL: Final = {
     "halt": control_model.Bounds(),
@@ -188,7 +190,10 @@ _CONTROL: Final = {
 def _made(
     model: str, bounds: Mapping[str, PythonBounds | Mapping[str, int]], full: set[str]
 ) -> list[Configuration]:
-    return [Configuration(model, name, bound, full=name in full) for name, bound in bounds.items()]
+    return [
+        Configuration(model, name, bound, full=name in full, partial=f"{model}-{name}" in _PARTIAL)
+        for name, bound in bounds.items()
+    ]
 
 
 CONFIGURATIONS: Final[tuple[Configuration, ...]] = (
