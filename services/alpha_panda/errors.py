@@ -20,6 +20,7 @@ AlphaPandaError
 │   ├── FencedError               a newer owner exists: our epoch or incarnation is stale
 │   ├── ConsumerStalledError      the bus gives nothing of what it has: connect anew
 │   ├── UnknownOutcomeError       a script's reply was lost: it may or may not have been applied
+│   ├── UntoldError               what was decided or folded can't be told: no fault of the record in hand
 │   └── StrategyError             the user's strategy raised; its state can't be trusted
 ├── TopicMismatchError            a topic has another partition count than configured
 ├── OutputError                   what a command has to say can't be written
@@ -142,6 +143,10 @@ class ConsumerStalledError(ProcessMustExitError):
 
 class UnknownOutcomeError(ProcessMustExitError):
     """A write's reply was lost."""
+
+
+class UntoldError(ProcessMustExitError):
+    """What a service has decided or folded can't be told; the record in hand is not to blame."""
 
 
 class StrategyError(ProcessMustExitError):

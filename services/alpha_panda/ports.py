@@ -9,7 +9,7 @@ Semantics every adapter keeps:
 * Times are UTC nanoseconds of the store's own clock where a script compares them.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -283,10 +283,20 @@ class BeginRequest:
     quote_ts: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPage:
+    """Some entries of a journal's `open`, oldest change first; `after`: where the next page begins, None at the end."""
+
+    entries: list[JournalEntry]
+    after: int | None
+
+
 class OrderJournal(Protocol):
     """An account's orders: the one place that lets a signal reach the broker, at most once.
 
-    Every method is one atomic script. Terminal states change only by `correct`.
+    Every method that writes is one atomic script, but `adopt` and `acknowledge_all`: those take several where there
+    is much. So do the lists: each entry is in one of them as it was at some moment of the call. No script holds the
+    store for more than some milliseconds. Terminal states change only by `correct`.
     """
 
     async def begin(self, request: BeginRequest) -> BeginVerdict:
@@ -342,14 +352,29 @@ class OrderJournal(Protocol):
     async def get(self, signal_id: str) -> JournalEntry | None:
         """Return the entry."""
 
+    async def get_many(self, *signal_ids: str) -> dict[str, JournalEntry]:
+        """Return the entries of those of the ids that the journal has, by id."""
+
     async def find_tag(self, tag: str) -> JournalEntry | None:
         """Return the entry that sent this broker tag."""
+
+    async def find_tags(self, *tags: str) -> dict[str, JournalEntry]:
+        """Return the entries that sent these broker tags, by tag."""
 
     async def unacknowledged(self) -> list[JournalEntry]:
         """Return the entries in `open`, oldest first."""
 
+    async def open_page(self, after: int, limit: int) -> OpenPage:
+        """Return at most `limit` entries of `open`, oldest change first; `after` is 0, or what the last page said.
+
+        Where a page begins does not move with what was taken out of `open` meanwhile. What changed goes to the end.
+        """
+
     async def acknowledge(self, signal_id: str, revision: int) -> bool:
         """Take the entry out of `open` if `revision` is its present state, not in doubt; say whether."""
+
+    async def acknowledge_all(self, told: Sequence[tuple[str, int]]) -> int:
+        """Do as `acknowledge` for each id and revision; say of how many it held."""
 
     async def in_doubt(self, key: str | None = None) -> list[JournalEntry]:
         """Return entries SENDING or UNKNOWN: all, or those of one order key (`Signal.key`)."""
@@ -366,8 +391,19 @@ class OrderJournal(Protocol):
     async def run_id(self) -> str:
         """Return the identity of the store's present run."""
 
-    async def adopt(self, lease_epoch: int, run_id: str, entries: Sequence[JournalEntry]) -> None:
-        """Re-create entries learnt from Kafka after the store came back; an existing entry in doubt is settled."""
+    async def adopt(
+        self,
+        lease_epoch: int,
+        run_id: str,
+        entries: Sequence[JournalEntry],
+        told: Collection[str] = frozenset(),
+    ) -> None:
+        """Re-create entries learnt from Kafka after the store came back; an existing entry in doubt is settled.
+
+        `told`: ids of those that were learnt with the very event of their state, or rejected by risk (revision 0).
+        Where such an entry is terminal, and its event newer than what the journal has, it is taken over with the
+        event's revision and does not enter `open`: everybody has been told.
+        """
 
     async def write_epoch(self, lease_epoch: int, run_id: str) -> str:
         """Write a fresh epoch unless the run id has changed or has one already; return the valid one."""

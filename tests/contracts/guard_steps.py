@@ -352,6 +352,22 @@ def _(day: SideBySide) -> None:
     day.adopt({1: EntryState.UNKNOWN})
 
 
+@tells("adopted told", at="journal.unacknowledged")
+def _(day: SideBySide) -> None:
+    day.adopt({0: EntryState.FILLED})
+
+
+@tells("adopted terminal", at="journal.unacknowledged")
+def _(day: SideBySide) -> None:
+    day.adopt({0: EntryState.PLACED}, with_events=True)
+
+
+@tells("adopted revision", at="journal.unacknowledged")
+def _(day: SideBySide) -> None:
+    day.order("unknown")
+    day.adopt({1: EntryState.FILLED}, with_events=True, off=0)
+
+
 @tells("epoch lease", at="journal.write_epoch")
 def _(day: SideBySide) -> None:
     day.acquire()

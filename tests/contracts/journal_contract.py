@@ -1,6 +1,7 @@
 """What every OrderJournal promises: DESIGN section 4, guard by guard."""
 
 import asyncio
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import NO_EPOCH, BeginVerdict, JournalEntry, Outcome
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import DependencyUnavailableError, FencedError, MisuseError, UnknownOutcomeError
+from alpha_panda.ports import OpenPage
 from contracts.desk import CONTROL_TTL, LEASE_TTL, OWNER, SEND_WITHIN, Desk
 from contracts.harness import ACCOUNT, Lose, Stores
 from contracts.samples import (
@@ -742,6 +744,13 @@ class TrackerContract(_AtTheDesk):
         await desk.stores.journal.adopt(desk.lease, await desk.stores.journal.run_id(), [entry(signal("s1"))])
         assert await desk.stores.journal.get("s1") is None
 
+    async def test_many_are_found_at_once_by_id_or_tag(self, desk: Desk) -> None:
+        one, two = await desk.go("s1"), await desk.go("s2", token=2)
+        journal = desk.stores.journal
+        assert await journal.get_many("s2", "nobody", "s1", "s2") == {"s1": one, "s2": two}
+        assert await journal.find_tags(two.tag, "", "nobody", one.tag) == {one.tag: one, two.tag: two}
+        assert await journal.get_many() == await journal.find_tags() == {}
+
     async def test_find_tag_returns_the_entry_of_the_tag(self, desk: Desk) -> None:
         assert await desk.stores.journal.find_tag(broker_tag("s1")) is None
         assert await desk.stores.journal.find_tag("") is None
@@ -879,6 +888,43 @@ class OpenContract(_AtTheDesk):
         await desk.stores.journal.settle("b", first.attempt, FILLED, first)
         assert await desk.open_ids() == ["a", "b"]
 
+    async def test_many_are_acknowledged_each_by_its_own_state(self, desk: Desk) -> None:
+        told = []
+        for number, off in enumerate((0, 1, 0), start=1):
+            first = await desk.go(f"s{number}", token=number)
+            settled = await desk.stores.journal.settle(f"s{number}", first.attempt, FILLED, first)
+            told.append((f"s{number}", settled.revision + off))
+        doubtful = await desk.go("s4", token=4)
+        told += [("s4", doubtful.revision), ("nobody", 0)]
+        assert await desk.stores.journal.acknowledge_all(told) == 2
+        assert await desk.open_ids() == ["s2", "s4"]
+        assert await desk.stores.journal.acknowledge_all([]) == 0
+
+    async def test_open_is_read_in_pages(self, desk: Desk) -> None:
+        entries = {f"s{number}": await desk.go(f"s{number}", token=number) for number in range(1, 6)}
+        journal = desk.stores.journal
+        page = await journal.open_page(0, 2)
+        assert [item.signal_id for item in page.entries] == ["s1", "s2"]
+        assert page.after is not None
+        settled = await journal.settle("s1", entries["s1"].attempt, FILLED, entries["s1"])
+        await journal.acknowledge("s1", settled.revision)  # gone
+        await journal.settle("s3", entries["s3"].attempt, FILLED, entries["s3"])  # to the end
+        second = await journal.open_page(page.after, 2)
+        assert [item.signal_id for item in second.entries] == ["s4", "s5"]
+        assert second.after is not None
+        third = await journal.open_page(second.after, 2)
+        assert [(item.signal_id, item.state) for item in third.entries] == [("s3", STATE.FILLED)]
+        assert third.after is None
+
+    async def test_pages_of_nothing(self, desk: Desk) -> None:
+        assert await desk.stores.journal.open_page(0, 2) == OpenPage([], None)
+
+    async def test_the_page_after_the_last_full_one_is_empty(self, desk: Desk) -> None:
+        await desk.go()
+        page = await desk.stores.journal.open_page(0, 1)
+        assert page.after is not None
+        assert await desk.stores.journal.open_page(page.after, 1) == OpenPage([], None)
+
     @pytest.mark.parametrize("lose", [Lose.TAIL, Lose.EVERYTHING])
     async def test_revisions_never_repeat_over_a_restart(self, desk: Desk, lose: Lose) -> None:
         """Else the acknowledgement of a lost state would take another state out of `open`, untold."""
@@ -963,6 +1009,39 @@ class EpochContract(_AtTheDesk):
         assert (found.state, found.send_by) == (STATE.UNKNOWN, 77)
         assert await desk.open_ids() == ["s1", "s2"]
         assert [item.signal_id for item in await desk.stores.journal.in_doubt()] == ["s2"]
+
+    async def test_what_ended_and_was_told_does_not_enter_open(self, desk: Desk) -> None:
+        learnt = [
+            entry(signal("s1"), STATE.FILLED, filled_quantity=Decimal(10)),
+            entry(signal("s2"), STATE.PLACED),
+            entry(signal("s3", token=2), STATE.UNKNOWN),
+            entry(signal("s4"), STATE.FAILED),
+        ]
+        await self._adopt(desk, *learnt, told=("s1", "s2", "s3"))
+        assert await desk.open_ids() == ["s2", "s3", "s4"]
+        assert (await desk.stored("s1")).state is STATE.FILLED
+
+    async def test_what_the_store_knows_better_stays_open_whatever_was_told(self, desk: Desk) -> None:
+        first = await desk.go()
+        await desk.stores.journal.settle("s1", first.attempt, FILLED, first)
+        await self._adopt(desk, entry(signal("s1"), STATE.LOST), told=("s1",))
+        assert await desk.open_ids() == ["s1"]
+
+    async def test_what_was_told_settles_an_older_image_and_leaves_open(self, desk: Desk) -> None:
+        first = await desk.go()
+        told = entry(signal("s1"), STATE.FILLED, filled_quantity=Decimal(10), revision=first.revision + 1)
+        await self._adopt(desk, told, told=("s1",))
+        assert await desk.open_ids() == []
+        assert await desk.stores.journal.in_doubt() == []
+        assert (await desk.stored()).revision == told.revision  # that of the event which everybody has
+
+    async def test_an_event_older_than_the_entry_is_told_anew(self, desk: Desk) -> None:
+        first = await desk.go()
+        placed = await desk.stores.journal.settle("s1", first.attempt, PLACED, first)
+        told = entry(signal("s1"), STATE.FILLED, filled_quantity=Decimal(10), revision=placed.revision)
+        await self._adopt(desk, told, told=("s1",))
+        assert await desk.open_ids() == ["s1"]
+        assert (await desk.stored()).revision > placed.revision
 
     @pytest.mark.parametrize("state", [STATE.UNKNOWN, STATE.FILLED])
     async def test_adopted_signal_never_gets_go(self, desk: Desk, state: EntryState) -> None:
@@ -1049,8 +1128,8 @@ class EpochContract(_AtTheDesk):
             verdict = await desk.trade(signal("s1"), journal_epoch=epoch)
             assert (verdict.go, verdict.fresh, verdict.entry.state) == (False, False, STATE.UNKNOWN)
 
-    async def _adopt(self, desk: Desk, *entries: JournalEntry) -> None:
-        await desk.stores.journal.adopt(desk.lease, await desk.stores.journal.run_id(), entries)
+    async def _adopt(self, desk: Desk, *entries: JournalEntry, told: Collection[str] = ()) -> None:
+        await desk.stores.journal.adopt(desk.lease, await desk.stores.journal.run_id(), entries, told)
 
 
 class OrderJournalContract(BeginContract, SettleContract, TrackerContract, OpenContract, EpochContract):

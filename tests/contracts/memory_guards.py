@@ -158,6 +158,17 @@ GUARDS: Final[dict[str, tuple[str, str, str]]] = {
     "adopt lease": ("journal", f'of an order wins."""\n{LEASED}', 'of an order wins."""\n'),
     "adopt run": ("journal", "self._require_run(run_id)\n        for entry", "for entry"),
     "further": ("journal", "if known is not None and not is_further(learnt, known):", NEVER),
+    "adopted told": ("journal", "done = told and _is_told", "done = _is_told"),
+    "adopted terminal": (
+        "journal",
+        "return learnt.state.terminal and (learnt.revision",
+        "return (learnt.revision",
+    ),
+    "adopted revision": (
+        "journal",
+        "return learnt.state.terminal and (learnt.revision > least or not learnt.revision)",
+        "return learnt.state.terminal",
+    ),
     "epoch lease": ("journal", f'all begins anew."""\n{LEASED}', 'all begins anew."""\n'),
     "epoch run": ("journal", "self._require_run(run_id)\n        state", "state"),
     "one epoch a run": ("journal", "if state.epoch[0] != run_id:", "if True:"),

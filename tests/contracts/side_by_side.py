@@ -248,6 +248,10 @@ class Sides:
             self._require(len(memory) == len(other), what, memory, other)
             for one, another in zip(memory, other, strict=True):
                 self._same(what, one, another)
+        elif isinstance(memory, dict) and isinstance(other, dict):
+            self._require(memory.keys() == other.keys(), what, memory, other)
+            for key, one in memory.items():
+                self._same(what, one, other[key])
         else:
             self._require(memory == other, what, memory, other)
 

@@ -4,7 +4,7 @@ What is called a rule here is called by its name in `guard_steps.py` too, with t
 finds (`side_by_side_search.py`) can be pasted there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from functools import wraps
@@ -21,7 +21,7 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import Checkpoint, OrderFold, RiskSnapshot
+from alpha_panda.contracts.stored import Checkpoint, JournalEntry, OrderFold, RiskSnapshot
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.ports import BeginRequest
 from contracts.harness import ACCOUNT, Lose
@@ -294,6 +294,16 @@ class SideBySide(RuleBasedStateMachine):
         of = self.id(back)
         self.sides.call("journal", "acknowledge", of, self.revision(of, off))
 
+    @step(backs=st.lists(TOUCHED, max_size=3), off=st.sampled_from([0, 0, -1]))
+    def acknowledge_all(self, backs: list[int], off: int = 0) -> None:
+        ids = [self.id(back) for back in backs]
+        revisions = [self.revision(of, off) for of in ids]
+        told = Pair(
+            [(of, pair.memory) for of, pair in zip(ids, revisions, strict=True)],
+            [(of, pair.redis) for of, pair in zip(ids, revisions, strict=True)],
+        )
+        self.sides.call("journal", "acknowledge_all", told)
+
     # ---------------------------------------------------------------------------------------- order-tracker
 
     @step(back=TOUCHED, told=TOLD, lease=MOSTLY)
@@ -358,6 +368,7 @@ class SideBySide(RuleBasedStateMachine):
         created=st.sampled_from([0, 12]),
         lease=MOSTLY,
         run=MOSTLY,
+        with_events=st.booleans(),
     )
     def adopt(
         self,
@@ -368,7 +379,10 @@ class SideBySide(RuleBasedStateMachine):
         late: bool = False,
         lease: bool = True,
         run: bool = True,
+        with_events: bool = False,
+        off: int | None = None,
     ) -> None:
+        """`off`: how far the events' revisions are from the entries'; None: they have none."""
         learnt = [
             entry(
                 self.signal(self.id(back)),
@@ -379,8 +393,13 @@ class SideBySide(RuleBasedStateMachine):
             )
             for back, state in told.items()
         ]
+        by_side = Pair(learnt, learnt)
+        if off is not None:
+            revisions = [self.revision(item.signal_id, off) for item in learnt]
+            by_side = Pair(*(_revised(learnt, side) for side in zip(*revisions, strict=True)))
         holder, of_run = self.present(self.leases, lease), self.sides.run if run else self.runs[-1]
-        self.sides.call("journal", "adopt", holder, of_run, learnt)
+        known_by = frozenset(item.signal_id for item in learnt) if with_events else frozenset[str]()
+        self.sides.call("journal", "adopt", holder, of_run, by_side, known_by)
 
     @step(lease=MOSTLY, run=MOSTLY)
     def write_epoch(self, *, lease: bool = True, run: bool = True) -> None:
@@ -477,7 +496,9 @@ class SideBySide(RuleBasedStateMachine):
         of = self.id(back)
         self.sides.read(
             ("journal", "get", of),
+            ("journal", "get_many", of, "nobody"),
             ("journal", "find_tag", broker_tag(of)),
+            ("journal", "find_tags", broker_tag(of), "nobody"),
             ("journal", "known", of),
             ("journal", "in_doubt", self.signal(of).key),
             ("decisions", "get", of),
@@ -496,6 +517,13 @@ class SideBySide(RuleBasedStateMachine):
     def teardown(self) -> None:
         for signal_id in (*(self.id(back) for back in range(RECENT)), EXTERNAL):
             self.sides.read(("journal", "get", signal_id), ("journal", "find_tag", broker_tag(signal_id)))
+
+
+def _revised(entries: list[JournalEntry], revisions: Sequence[int]) -> list[JournalEntry]:
+    return [
+        msgspec.structs.replace(item, revision=revision)
+        for item, revision in zip(entries, revisions, strict=True)
+    ]
 
 
 COMMON: Final = settings(

@@ -36,6 +36,9 @@ READS = (
     "resting",
     "in_doubt",
     "unacknowledged",
+    "open_page",
+    "get_many",
+    "find_tags",
     "watched",
     "ranges",
 )

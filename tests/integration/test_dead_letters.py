@@ -69,6 +69,17 @@ async def test_poison_goes_to_the_dead_letters_and_the_service_goes_on(topic: st
         assert all(pipeline.run.supervisor.restarts(member.name) == 0 for member in pipeline.run.members)
 
 
+@pytest.mark.parametrize("topic", ["paper.signals.raw", "paper.signals.validated", "paper.orders.filled"])
+async def test_a_large_record_is_set_aside_whole(topic: str) -> None:
+    """So large that our own producers would hardly send it: somebody else's did."""
+    async with Pipeline(manifests()) as pipeline:
+        await priced(pipeline)
+        large = POISON * (900_000 // len(POISON))
+        await pipeline.produce(topic, large, key="k", partition=0)
+        assert pipeline.dead_letters(topic)[0].value == large
+        assert all(pipeline.run.supervisor.restarts(member.name) == 0 for member in pipeline.run.members)
+
+
 async def some_signal(pipeline: Pipeline) -> Envelope:
     await priced(pipeline)
     await pipeline.signal("alpha", RELIANCE, Side.BUY, "1")

@@ -143,12 +143,12 @@ def _lease_of_run(patch: Patch) -> None:
 
 
 def _acknowledge_revision(patch: Patch) -> None:
-    def acknowledge(self: Any, signal_id: str, revision: int) -> bool:
+    def acknowledged(self: Any, signal_id: str, revision: int) -> bool:
         del revision
         self._state().open.pop(signal_id, None)
         return True
 
-    patch.setattr(Journal, "acknowledge", script(acknowledge))
+    patch.setattr(Journal, "_acknowledged", acknowledged)
 
 
 def _refusal_in_open(patch: Patch) -> None:
@@ -410,11 +410,11 @@ def _offset_after_event(patch: Patch) -> None:
 def _snapshot_before_effects(patch: Patch) -> None:
     handle = RiskService._handle
 
-    async def mutated(self: Any, records: Any, producer: Any, consumer: Any) -> None:
+    async def mutated(self: Any, records: Any, producer: Any) -> None:
         for record in records:
             self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
         await self._save()
-        await handle(self, records, producer, consumer)
+        await handle(self, records, producer)
 
     patch.setattr(RiskService, "_handle", mutated)
 

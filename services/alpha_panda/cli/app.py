@@ -22,6 +22,7 @@ from alpha_panda.runtime.settings import load_settings
 from . import dlq, halt, orders
 from .durations import parse_duration
 from .loading import load
+from .secrets import refuse_password
 
 app = typer.Typer(
     name="alpha-panda",
@@ -71,7 +72,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         typer.Option(help="Run over this Kafka: host:port[,host:port].", metavar="SERVERS"),
     ] = None,
     redis: Annotated[
-        str | None, typer.Option(help="… and this Redis: redis://host:6379/0.", metavar="URL")
+        str | None,
+        typer.Option(help="… and this Redis, without its password: redis://host:6379/0.", metavar="URL"),
     ] = None,
 ) -> None:
     """Run everything that the manifests name, in this one process, on paper.
@@ -81,6 +83,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     """
     from .run import RunRequest, run_command  # noqa: PLC0415 - keeps `--help` and `version` quick
 
+    if redis is not None:
+        refuse_password(redis)
     seconds = None if duration is None else parse_duration(duration, "--duration")
     request = RunRequest(tuple(paths), seconds, max_ticks, output, events, seed)
     addresses = {"kafka_bootstrap_servers": kafka, "redis_url": redis}

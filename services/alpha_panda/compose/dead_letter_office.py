@@ -6,8 +6,8 @@ a decision the signal that it was made on goes back there, and risk re-emits wha
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -130,21 +130,33 @@ class DeadLetterOffice:
     async def replay(self, topic: str, offsets: Sequence[int] | None) -> Replay:
         """Send records again: these, or (None) all that are there now. What can't be sent is left and named."""
         if offsets is not None:
-            return await self._replay(topic, [await self._named(topic, offsets)])
+            named = await self._named(topic, offsets)
+            return await self._replay(topic, _one(named))
         oldest, end = await self._bounds(topic)
-        letters = [letter async for letter in self._letters(topic, oldest, end)]
-        batches = [letters[n : n + self._batch] for n in range(0, len(letters), self._batch)]
-        return await self._replay(topic, batches)
+        return await self._replay(topic, self._pages(topic, oldest, end))
 
-    async def _replay(self, topic: str, batches: Iterable[Sequence[Record]]) -> Replay:
+    async def _pages(self, topic: str, begin: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        """Yield the records in pages: a queue may be longer than memory."""
+        page: list[Record] = []
+        async with aclosing(self._letters(topic, begin, end)) as letters:
+            async for letter in letters:
+                page.append(letter)
+                if len(page) == self._batch:
+                    yield page
+                    page = []
+        if page:
+            yield page
+
+    async def _replay(self, topic: str, pages: AsyncGenerator[Sequence[Record], None]) -> Replay:
         sent: list[Sent] = []
         skipped: list[tuple[int, str]] = []
         try:
             async with AsyncExitStack() as stack:
                 opening = stack.enter_async_context(self._bus.producer(_CLIENT))
                 producer = await bounded(BUS, self._seconds, opening)
-                for batch in batches:
-                    pairs = self._made(batch, skipped)
+                await stack.enter_async_context(aclosing(pages))
+                async for page in pages:
+                    pairs = self._made(page, skipped)
                     records = [record for _, record in pairs]
                     places = await bounded(BUS, self._seconds, producer.send(records)) if records else []
                     sent += [
@@ -198,7 +210,7 @@ class DeadLetterOffice:
                 found[letter.offset] = letter
         return list(found.values())
 
-    async def _letters(self, topic: str, begin: int, end: int) -> AsyncIterator[Record]:
+    async def _letters(self, topic: str, begin: int, end: int) -> AsyncGenerator[Record, None]:
         """Yield the records of offsets `begin` … `end` - 1; each wait is bounded."""
         if begin >= end:
             return
@@ -217,6 +229,10 @@ class DeadLetterOffice:
                 for record in records:
                     if record.offset < end:
                         yield record
+
+
+async def _one(page: Sequence[Record]) -> AsyncGenerator[Sequence[Record], None]:
+    yield page
 
 
 def facts_of(letter: Record) -> dict[str, str]:

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
 
     Raises:
         DependencyUnavailableError: the journal's Redis does not answer.
-        SettingsError: it may lose orders, and `live`.
+        SettingsError: it may lose orders, and `live`; `ensure_topics` of the bus raises it of topics that may.
 
     """
     # Here, not above: a run in one process needs neither client, and they take a third of a second to import.
@@ -70,7 +70,7 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
     from alpha_panda.adapters.redis.statuses import RedisStatusStore  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(_bus(settings))
+        bus = await stack.enter_async_context(_bus(settings, live))
         prices = _database(settings, stack, "redis")
         waiting = _database(settings, stack, "redis")
         journal = _database(settings, stack, journal_field(settings))
@@ -89,17 +89,13 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
             statuses=RedisStatusStore(prices),
             traders=_NoTraders(),
             source=_no_source,
-            probes={"kafka": partial(_alive, bus), "prices": prices.time, "journal": journal.time},
+            probes={"kafka": bus.alive, "prices": prices.time, "journal": journal.time},
         )
 
 
 def journal_field(settings: Settings) -> str:
     """Return which fields of the settings name the journal's Redis: its own, or those of the prices."""
     return "journal_redis" if settings.journal_redis_url.get_secret_value() else "redis"
-
-
-async def _alive(bus: "KafkaBus") -> None:
-    await bus.topics()
 
 
 async def _check_durable(journal: "RedisDatabase", settings: Settings, *, live: bool) -> None:
@@ -164,6 +160,7 @@ def kafka_connection(settings: Settings) -> "KafkaConnection":
         ca_file=_file(settings.kafka_tls_ca_file),
         cert_file=_file(settings.kafka_tls_cert_file),
         key_file=_file(settings.kafka_tls_key_file),
+        on_stale_tls=_tell_stale_tls,
         request_timeout=settings.kafka_request_timeout_seconds,
         session_timeout=settings.kafka_session_timeout_seconds,
         heartbeat_interval=settings.kafka_group_heartbeat_seconds,
@@ -171,16 +168,25 @@ def kafka_connection(settings: Settings) -> "KafkaConnection":
         reconnect_initial=settings.kafka_reconnect_initial_seconds,
         reconnect_max=settings.kafka_reconnect_max_seconds,
         short_retention_hours=settings.kafka_tick_retention_hours,
-        replication_factor=settings.kafka_replication_factor,
+        replication_factor=settings.kafka_replication_factor or None,
         retention_hours=settings.kafka_retention_days * 24,
     )
 
 
+def _tell_stale_tls(reason: str) -> None:
+    log.warning("TLS files can't be used; what they last held is used on", reason=reason)
+
+
 @asynccontextmanager
-async def _bus(settings: Settings) -> AsyncIterator["KafkaBus"]:
+async def _bus(settings: Settings, live: bool | None) -> AsyncIterator["KafkaBus"]:
+    """Give the bus; one that checks topics where a service runs, not for an operator's command."""
     from alpha_panda.adapters.kafka.bus import KafkaBus  # noqa: PLC0415 - as above
 
-    async with KafkaBus(kafka_connection(settings)) as bus:
+    from .checked_bus import CheckedBus  # noqa: PLC0415 - as above
+
+    connection = kafka_connection(settings)
+    refuse = bool(live) and settings.journal_require_durable
+    async with KafkaBus(connection) if live is None else CheckedBus(connection, refuse=refuse) as bus:
         yield bus
 
 

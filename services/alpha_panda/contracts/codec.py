@@ -7,6 +7,9 @@ import msgspec
 
 from alpha_panda.contracts.enums import EventType
 from alpha_panda.contracts.events import (
+    MAX_NAME,
+    MAX_REASON,
+    MAX_SIGNAL_BYTES,
     PAYLOADS,
     VERSION,
     CancelRequest,
@@ -39,7 +42,8 @@ def decode_event(value: bytes) -> Envelope:
 
     Raises:
         UnknownVersionError: written by a newer release.
-        UndecodableRecordError: not JSON, not an envelope, or `data` does not fit the type.
+        UndecodableRecordError: not JSON, not an envelope, `data` does not fit the type, or a signal or cancel
+            request is longer than `events` permits.
 
     """
     try:
@@ -55,6 +59,8 @@ def decode_event(value: bytes) -> Envelope:
         data = _payload_decoders[event_type].decode(raw.data)
     except (ValueError, KeyError, msgspec.DecodeError) as error:
         raise UndecodableRecordError(f"event {raw.id} of type {raw.type!r}: {error}") from error
+    if isinstance(data, Signal | CancelRequest):
+        _check_length(data, len(value))
     return Envelope(
         id=raw.id,
         type=event_type,
@@ -67,6 +73,21 @@ def decode_event(value: bytes) -> Envelope:
         causation_id=raw.causation_id,
         data=data,
     )
+
+
+def _check_length(payload: Signal | CancelRequest, size: int) -> None:
+    """Refuse what could not be decided on: risk's word on it repeats its texts, and must fit a record itself."""
+    if size > MAX_SIGNAL_BYTES:
+        raise UndecodableRecordError(f"a signal of {size} bytes; at most {MAX_SIGNAL_BYTES} are taken")
+    names = [payload.signal_id, payload.strategy_id, payload.strategy_uid, payload.symbol]
+    if isinstance(payload, CancelRequest):
+        names.append(payload.order_signal_id)
+    longest = max(map(len, names))
+    if longest > MAX_NAME or len(payload.reason) > MAX_REASON:
+        raise UndecodableRecordError(
+            f"a signal with a name of {longest} and a reason of {len(payload.reason)} characters; "
+            f"at most {MAX_NAME} and {MAX_REASON} are taken"
+        )
 
 
 def decode_ticks(value: bytes) -> TickBatch:

@@ -5,7 +5,7 @@ is a float64. Unknown fields are ignored on decoding, so that an older reader fo
 """
 
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -25,6 +25,18 @@ VERSION: Final = 1
 """Version written into every envelope; a reader sends a greater one to the dead letter queue."""
 
 ZERO: Final = Decimal(0)
+
+MAX_SIGNAL_BYTES: Final = 16 * 1024
+"""Of a whole TRADING_SIGNAL or CANCEL_REQUEST: risk repeats what is in it, in a decision that must fit a record."""
+
+MAX_REASON: Final = 2_000
+"""Characters of a signal's or cancel request's `reason`."""
+
+MAX_NAME: Final = 256
+"""Characters of each of its ids and names."""
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What every encoding holds: a greater one can be read from JSON, but not be written or stored again."""
 
 
 class Tick(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -66,18 +78,21 @@ class Signal(
     tag_field="type",
     tag=EventType.TRADING_SIGNAL.value,
 ):
-    """What a strategy wants (TRADING_SIGNAL). `price` is the last price it saw; `expires_at` ends its use."""
+    """What a strategy wants (TRADING_SIGNAL). `price` is the last price it saw; `expires_at` ends its use.
+
+    Risk takes at most `MAX_REASON` characters of `reason` and `MAX_NAME` of each id and name.
+    """
 
     signal_id: str
     strategy_id: str
     strategy_uid: str
-    instrument_token: int
+    instrument_token: Int64
     symbol: str
     side: Side
     order_type: OrderType
     quantity: Decimal
     validity: Validity
-    expires_at: int
+    expires_at: Int64
     limit_price: Decimal | None = None
     trigger_price: Decimal | None = None
     price: Decimal | None = None
@@ -98,12 +113,15 @@ class CancelRequest(
     tag_field="type",
     tag=EventType.CANCEL_REQUEST.value,
 ):
-    """A strategy's wish to cancel the order that signal `order_signal_id` made; `signal_id` is its own id."""
+    """A strategy's wish to cancel the order that signal `order_signal_id` made; `signal_id` is its own id.
+
+    Its texts are bounded as a signal's.
+    """
 
     signal_id: str
     strategy_id: str
     strategy_uid: str
-    instrument_token: int
+    instrument_token: Int64
     symbol: str
     order_signal_id: str
     reason: str = ""
@@ -160,14 +178,14 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     signal_id: str
     order_id: str
     strategy_id: str
-    instrument_token: int
+    instrument_token: Int64
     symbol: str
     side: Side
     order_type: OrderType
     quantity: Decimal
     validity: Validity
     status: OrderStatus
-    rank: int
+    rank: Int64
     limit_price: Decimal | None = None
     trigger_price: Decimal | None = None
     price: Decimal | None = None
@@ -175,12 +193,12 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     amount: Decimal | None = None
     fees: Decimal = ZERO
     signal_class: SignalClass = SignalClass.INCREASING
-    revision: int = 0
+    revision: Int64 = 0
     correction: bool = False
     external: bool = False
     broker_order_id: str = ""
     quote_price: Decimal | None = None
-    quote_ts: int | None = None
+    quote_ts: Int64 | None = None
     code: Code | None = None
     message: str = ""
 
@@ -275,8 +293,8 @@ class RawEnvelope(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     type: str
-    version: int
-    ts: int
+    version: Int64
+    ts: Int64
     source: str
     account: str
     key: str

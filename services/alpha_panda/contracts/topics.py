@@ -1,6 +1,7 @@
 """Topic names: the only place that spells them, and the function that maps a token to its partition."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 DLQ_SUFFIX: Final = ".dlq"
@@ -19,7 +20,7 @@ class TopicSpec:
     short_lived: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TopicMap:
     """Names of one account's topics. `prefix` goes before all: empty embedded, `<namespace>.` in a cluster."""
 
@@ -29,57 +30,57 @@ class TopicMap:
     def _name(self, suffix: str) -> str:
         return f"{self.prefix}{self.account}.{suffix}"
 
-    @property
+    @cached_property
     def signals_raw(self) -> str:
         """From strategies to risk. Always one partition: risk decides in one order."""
         return self._name("signals.raw")
 
-    @property
+    @cached_property
     def signals_validated(self) -> str:
         """From risk to the engines."""
         return self._name("signals.validated")
 
-    @property
+    @cached_property
     def signals_rejected(self) -> str:
         """From risk to whoever asks why; terminal."""
         return self._name("signals.rejected")
 
-    @property
+    @cached_property
     def orders_submitted(self) -> str:
         """ORDER_PLACED: the order rests at the venue."""
         return self._name("orders.submitted")
 
-    @property
+    @cached_property
     def orders_filled(self) -> str:
         """ORDER_FILLED, partial ones too (cumulative quantity)."""
         return self._name("orders.filled")
 
-    @property
+    @cached_property
     def orders_failed(self) -> str:
         """ORDER_FAILED: refused, expired or lost; terminal."""
         return self._name("orders.failed")
 
-    @property
+    @cached_property
     def orders_cancelled(self) -> str:
         """ORDER_CANCELLED with the final filled quantity; terminal."""
         return self._name("orders.cancelled")
 
-    @property
+    @cached_property
     def orders_updated(self) -> str:
         """ORDER_UPDATED: anything else the order-tracker learns, corrections among it."""
         return self._name("orders.updated")
 
-    @property
+    @cached_property
     def portfolio(self) -> str:
         """PORTFOLIO_SNAPSHOT, compacted: output, never a source."""
         return self._name("portfolio")
 
-    @property
+    @cached_property
     def control(self) -> str:
         """Latches, compacted: survives the loss of Redis."""
         return self._name("control")
 
-    @property
+    @cached_property
     def orders(self) -> tuple[str, ...]:
         """All `orders.*` topics."""
         return (

@@ -237,15 +237,17 @@ def quantity_of(positions: Mapping[int, Position], token: int) -> Decimal:
 
 
 def _values(positions: Positions, prices: Prices) -> Iterable[Decimal]:
-    return (held.value(prices.get(token)) for token, held in positions.items())
+    return [held.value(prices.get(token)) for token, held in positions.items()]
 
 
 def _realized(positions: Positions) -> Decimal:
-    return tidy(sum((held.realized_pnl for held in positions.values()), ZERO))
+    return tidy(sum([held.realized_pnl for held in positions.values()], ZERO))
 
 
 def _unrealized(positions: Positions, prices: Prices) -> Decimal:
-    return tidy(sum((held.value(prices.get(token)) - held.cost for token, held in positions.items()), ZERO))
+    """Return what the priced positions are worth more than they cost; one without a price is worth its cost."""
+    priced = [(held, prices[token]) for token, held in positions.items() if token in prices]
+    return tidy(sum([held.value(price) - held.cost for held, price in priced], ZERO))
 
 
 def _views(positions: Positions, prices: Prices) -> dict[str, PositionView]:

@@ -26,6 +26,7 @@ DISPLAY_STEP: Final = Decimal("1E-10")
 """Ten places: what a quotient (an average, a share of a cost) is rounded to."""
 
 _UNIT: Final = Decimal(1)
+_ZERO: Final = Decimal(0)
 _ERRORS: Final = [InvalidOperation, DivisionByZero, Overflow]
 _EXACT: Final = Context(prec=PRECISION, rounding=ROUND_HALF_EVEN, traps=[*_ERRORS, Inexact])
 _WIDE: Final = Context(prec=PRECISION, rounding=ROUND_HALF_EVEN, traps=_ERRORS)
@@ -59,19 +60,43 @@ def amount_of(quantity: Decimal, price: Decimal | None, amount: Decimal | None) 
 
 
 def _within(number: Decimal, factors: int) -> bool:
+    if is_whole(number):  # most are, and `as_tuple` makes an object of each digit
+        return number.adjusted() < factors * (MAX_EXPONENT + 1)
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):
         return False
     return exponent >= factors * MIN_EXPONENT and number.adjusted() < factors * (MAX_EXPONENT + 1)
 
 
+def is_whole(number: Decimal) -> bool:
+    """Whether the number is finite and written without places and without an exponent."""
+    return number.same_quantum(_UNIT)
+
+
+def plus(one: Decimal, other: Decimal) -> Decimal:
+    """Return the exact sum, whatever the context."""
+    return _EXACT.add(one, other)
+
+
+def minus(one: Decimal, other: Decimal) -> Decimal:
+    """Return the exact difference, whatever the context."""
+    return _EXACT.subtract(one, other)
+
+
+def times(one: Decimal, other: Decimal) -> Decimal:
+    """Return the exact product, whatever the context."""
+    return _EXACT.multiply(one, other)
+
+
 def tidy(number: Decimal) -> Decimal:
     """Return the same value in its one spelling: no trailing zeros, no exponent, no negative zero."""
     if not number:
-        return Decimal(0)
+        return _ZERO
+    if is_whole(number):  # most are
+        return number
     plain = _WIDE.normalize(number)
-    is_whole = plain == _WIDE.to_integral_value(plain)
-    return plain.quantize(_UNIT, context=_WIDE) if is_whole else plain
+    without_places = plain == _WIDE.to_integral_value(plain)
+    return plain.quantize(_UNIT, context=_WIDE) if without_places else plain
 
 
 def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -31,6 +32,7 @@ def closing_signal_id(account: str, strategy_uid: str, instrument_token: int, n:
     return str(uuid5(_CLOSINGS, f"{account}:{instrument_token}:{n}:{strategy_uid}"))
 
 
+@lru_cache(maxsize=4096)  # asked for at each step of an order's life
 def broker_tag(signal_id: str) -> str:
     """Return the tag that the broker's order carries: "ap" and 18 characters of lower-case base32(SHA-256(id))."""
     digest = hashlib.sha256(signal_id.encode()).digest()

@@ -3,9 +3,14 @@
 The order of effects is the promise (DESIGN section 4): refusals and BEGIN are stored before anything is said or
 sent; GO permits one call before its deadline; the outcome is settled before its event; the event is acknowledged
 before the entry leaves `open`; the offset is committed last. Whatever dies in between, the order-tracker finishes.
+
+Nor does the engine end for a lost reply of the journal: it holds nothing that a new start would claim anew. After
+a broker call it goes on and leaves to the order-tracker what the journal or the book shows: the broker is not asked
+again. Before one the record is retried: BEGIN and `refuse` write once, and a signal that is not written has no end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -20,7 +25,7 @@ from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.domain.ids import event_id
 from alpha_panda.domain.order_events import order_event, order_topic, order_update
-from alpha_panda.errors import RecordError, UnknownOutcomeError
+from alpha_panda.errors import RecordError, TransientError, UnknownOutcomeError
 from alpha_panda.ports import BeginRequest, Outgoing, Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
@@ -33,13 +38,16 @@ from .router import ExecutionRouter, is_cancel, validated
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 SOURCE = "engine"
 UNCONFIRMED = "the broker did not confirm the cancellation; the order may rest on"
+UNSTORED = "the broker's answer to the cancellation could not be stored; the order may rest on"
 UNANSWERED = "the permission to send was asked for and no answer came"
 
 
 class Engine:
-    """Executes one account's validated signals, one after the other."""
+    """Executes one account's validated signals: those of one order key in turn, others beside them (`engine_lanes`)."""
 
     def __init__(self, context: ServiceContext) -> None:
         account = context.resources.accounts[context.resource]
@@ -55,6 +63,7 @@ class Engine:
         self._router = ExecutionRouter(context.ports.traders)
         self._presend = PreSend(context)
         self._orders: dict[EntryState, int] = {}
+        self._unanswered = 0
         self.service: StreamService
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -78,8 +87,7 @@ class Engine:
             return  # nothing in it names a signal: the DLQ record is all there is to tell
         original = decision.original_signal
         if isinstance(original, Signal):
-            request = self._request(event, decision, original, None)
-            await self._tell_refusal(await self._journal.refuse(request, code, message))
+            await self._refuse(self._request(event, decision, original, None), code, message)
             return
         entry = await self._journal.get(original.order_signal_id)
         if entry is not None:
@@ -92,8 +100,9 @@ class Engine:
         )
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
-        """Figures for get_status: orders by the state they came to."""
-        return {f"orders_{state.value.lower()}": count for state, count in sorted(self._orders.items())}
+        """Figures for get_status: orders by the state they came to, and scripts whose reply was lost."""
+        orders = {f"orders_{state.value.lower()}": count for state, count in sorted(self._orders.items())}
+        return {**orders, "unanswered": self._unanswered}
 
     # ------------------------------------------------------------------------------------------- orders
 
@@ -102,8 +111,7 @@ class Engine:
         now = self._clock.now()
         fault = self._presend.fault(signal, decision, reading, now)
         if fault is not None and fault.code is not None:
-            request = self._request(event, decision, signal, reading)
-            await self._tell_refusal(await self._journal.refuse(request, fault.code, fault.message))
+            await self._refuse(self._request(event, decision, signal, reading), fault.code, fault.message)
             return
         # What needs no price may go out on a stale one, which nobody may match it with.
         reading = self._presend.tradable(signal, decision, reading, now)
@@ -111,24 +119,46 @@ class Engine:
         deadline = (
             self._clock.monotonic() + self._send_within
         )  # read before BEGIN: never later than the store's
-        try:
-            verdict = await self._journal.begin(request)
-        except UnknownOutcomeError:
-            log.warning("begin_unanswered", signal_id=signal.signal_id, correlation_id=event.correlation_id)
-            await self._tell_refusal(
-                await self._journal.refuse(request, Code.DEPENDENCY_UNAVAILABLE, UNANSWERED)
-            )
-            return  # counts as DUP: if it was written it stands, and is the order-tracker's to resolve
+        verdict = await self._answer("begin", signal.signal_id, self._journal.begin(request))
+        if verdict is None:
+            # Counts as DUP: if it was written it stands, and is the order-tracker's to resolve.
+            await self._refuse(request, Code.DEPENDENCY_UNAVAILABLE, UNANSWERED)
+            return
         if not verdict.go:
             await self._tell_refusal(verdict)
             return
         outcome = await self._router.place(self._account, verdict.entry, reading, deadline)
-        try:
-            entry = await self._journal.settle(signal.signal_id, request.attempt, outcome, verdict.entry)
-        except UnknownOutcomeError:
-            log.warning("settle_unanswered", signal_id=signal.signal_id, correlation_id=event.correlation_id)
+        settling = self._journal.settle(signal.signal_id, request.attempt, outcome, verdict.entry)
+        entry = await self._answer("settle", signal.signal_id, settling)
+        if entry is None:
             return  # settled or not, the order-tracker finds out: the broker is not asked twice
         await self._tell(entry)
+
+    async def _answer(self, script: str, signal_id: str, asked: Awaitable[T]) -> T | None:
+        """Return the script's answer; None if it was lost, which is logged and counted."""
+        try:
+            return await asked
+        except UnknownOutcomeError as error:
+            self._note_unanswered(script, signal_id, error)
+            return None
+
+    def _note_unanswered(self, script: str, signal_id: str, error: UnknownOutcomeError) -> None:
+        self._unanswered += 1
+        self.service.record_error()
+        log.warning("script_unanswered", script=script, signal_id=signal_id, error=str(error))
+
+    async def _refuse(self, request: BeginRequest, code: Code, message: str) -> None:
+        """Write the refusal once, and tell it.
+
+        Raises:
+            TransientError: the answer was lost. Going on could leave a signal without any entry, which nobody ends.
+
+        """
+        signal_id = request.signal.signal_id
+        verdict = await self._answer("refuse", signal_id, self._journal.refuse(request, code, message))
+        if verdict is None:
+            raise TransientError(f"whether the refusal of signal {signal_id} is stored is not known")
+        await self._tell_refusal(verdict)
 
     def _request(
         self, event: Envelope, decision: ValidatedSignal, signal: Signal, reading: PriceReading | None
@@ -160,7 +190,8 @@ class Engine:
             return
         event = order_event(entry, self._account, f"{SOURCE}/{self._account}")
         await self._send(event)
-        await self._journal.acknowledge(entry.signal_id, entry.revision)
+        acknowledging = self._journal.acknowledge(entry.signal_id, entry.revision)
+        await self._answer("acknowledge", entry.signal_id, acknowledging)  # still open: it is told once more
 
     async def _send(self, event: Envelope) -> None:
         topic = order_topic(self._topics, event.type)
@@ -186,7 +217,12 @@ class Engine:
             return  # what became of it is the broker's to tell, by its book; of one that it lacks, a person's
         if outcome.state is EntryState.CANCELLED and outcome.code is None:
             outcome = replace(outcome, code=Code.CANCELLED_BY_STRATEGY)
-        changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
+        try:
+            changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
+        except UnknownOutcomeError as error:
+            self._note_unanswered("fill", entry.signal_id, error)
+            await self._send(self._cannot_cancel(event, request, entry, Code.CANCEL_UNCONFIRMED, UNSTORED))
+            return  # if it was written it is in `open`, and told; if not, a live order is followed in the book
         if changed is None:  # it moved on meanwhile, to its end at the last
             await self._cancel(event, request)
             return

@@ -46,8 +46,9 @@ class MarketFeedService:
         """Publish the source's batches until it ends."""
         if not self._epoch:
             raise FencedError(f"feed {self._name} has no lease; nothing was published")
-        async for batch in self._source.batches(self._instruments):
-            self.service.progressed()
+        batches = aiter(self._source.batches(self._instruments))
+        # As input: a source may be quiet for as long as it likes, and a stop lets what was taken be published.
+        while (batch := await self.service.intake(anext(batches, None))) is not None:
             self._bad_rows += batch.bad_rows
             self._proven_at = batch.ts[-1] if batch.ts else self._clock.now()
             if batch.tokens:

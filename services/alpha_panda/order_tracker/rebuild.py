@@ -4,6 +4,8 @@ Each validated id takes the outcome of its events; without one it is UNKNOWN: it
 (DESIGN section 4, "Redis comes back").
 """
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from alpha_panda.contracts.codes import Code
@@ -16,10 +18,15 @@ _STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
 class Rebuild:
-    """Collects the events of `signals.validated`, `signals.rejected` and `orders.*`, in any order."""
+    """Collects the events of `signals.validated`, `signals.rejected` and `orders.*`.
+
+    To hold little: add the outcomes (`orders.*`, `signals.rejected`) first, then a page of `signals.validated` at a
+    time, and take its `entries`; `refusals` come last. Of an order there is then one event in memory, and its id.
+    """
 
     def __init__(self) -> None:
         self._validated: dict[str, tuple[Envelope, ValidatedSignal, Signal]] = {}
+        self._decided: set[str] = set()
         self._rejected: dict[str, RejectedSignal] = {}
         self._updates: dict[str, OrderUpdate] = {}
 
@@ -29,19 +36,37 @@ class Rebuild:
         if isinstance(data, ValidatedSignal):
             if isinstance(data.original_signal, Signal):
                 self._validated[data.original_signal.signal_id] = (event, data, data.original_signal)
+                self._decided.add(data.original_signal.signal_id)
         elif isinstance(data, RejectedSignal):
             self._rejected[data.original_signal.signal_id] = data
         elif isinstance(data, OrderUpdate) and not data.external:
             before = self._updates.get(data.signal_id)
-            self._updates[data.signal_id] = data if before is None else max(before, data, key=_telling)
+            self._updates[data.signal_id] = data if before is None else max(before, data, key=telling)
 
     def entries(self, now: int, send_by: int) -> list[JournalEntry]:
-        """Return one entry for each decided signal; `send_by` (UTC ns) is that of the ones in doubt."""
-        validated = [
+        """Return one entry for each signal validated since the last call; `send_by` (UTC ns): of the ones in doubt."""
+        validated, self._validated = self._validated, {}
+        return [
             self._with_outcome(_unknown(event, decision, signal, now, send_by))
-            for event, decision, signal in self._validated.values()
+            for event, decision, signal in validated.values()
         ]
-        return validated + [_refused(self._rejected[signal_id], now) for signal_id in self.refused]
+
+    def refusals(self, now: int) -> list[JournalEntry]:
+        """Return one entry for each signal that was rejected and never validated."""
+        return [_refused(self._rejected[signal_id], now) for signal_id in self.refused]
+
+    def told(self, entries: Sequence[JournalEntry]) -> frozenset[str]:
+        """Return the ids of those entries whose state is that of an event: the order's, or risk's rejection.
+
+        An order's event without a revision was of no entry: whoever told it had no journal to ask.
+        """
+        return frozenset(entry.signal_id for entry in entries if self._is_told(entry.signal_id))
+
+    def _is_told(self, signal_id: str) -> bool:
+        update = self._updates.get(signal_id)
+        if signal_id in self._decided:
+            return update is not None and update.revision > 0
+        return signal_id in self._rejected
 
     @property
     def refused(self) -> list[str]:
@@ -49,20 +74,20 @@ class Rebuild:
         return [
             signal_id
             for signal_id, rejected in self._rejected.items()
-            if signal_id not in self._validated and isinstance(rejected.original_signal, Signal)
+            if signal_id not in self._decided and isinstance(rejected.original_signal, Signal)
         ]
 
     def _with_outcome(self, entry: JournalEntry) -> JournalEntry:
         update = self._updates.get(entry.signal_id)
         if update is not None:
-            return _as_told(entry, update)
+            return as_told(entry, update)
         rejected = self._rejected.get(entry.signal_id)
         if rejected is not None:
             return replace(entry, state=EntryState.FAILED, code=rejected.code, message=rejected.message)
         return entry
 
 
-def _telling(update: OrderUpdate) -> tuple[bool, int, int]:
+def telling(update: OrderUpdate) -> tuple[bool, int, int]:
     """Order the events of one order by how much they tell: a correction most, then stage, then revision."""
     return update.correction, int(update.status.rank), update.revision
 
@@ -105,7 +130,7 @@ def _refused(rejected: RejectedSignal, now: int) -> JournalEntry:
     )
 
 
-def _as_told(entry: JournalEntry, update: OrderUpdate) -> JournalEntry:
+def as_told(entry: JournalEntry, update: OrderUpdate) -> JournalEntry:
     """Return the entry with what the event says; events don't tell a trigger, but a stop that filled was reached."""
     lost = Code.ORDER_LOST if update.status is OrderStatus.LOST else None
     return replace(

@@ -10,6 +10,7 @@ from alpha_panda.domain import matching
 from alpha_panda.domain.matching import PaperTerms
 from alpha_panda.domain.sessions import SessionRules, SessionState
 from alpha_panda.ports import Clock, OrderJournal, PriceCache, Producer
+from alpha_panda.runtime.tasks import intake
 
 from .announcer import Announcer
 
@@ -68,11 +69,11 @@ class RestingOrders:
         self._changed.set()
 
     async def follow(self, producer: Producer) -> None:
-        """Match ranges as they come, until cancelled."""
+        """Match ranges as they come, until cancelled; a graceful stop lets what is being matched come to its end."""
         while True:
             self._changed.clear()
             if not self._watched:
-                await self._changed.wait()
+                await intake(self._changed.wait())
                 continue
             ranges = await self._next_ranges()
             for price_range in ranges:
@@ -90,7 +91,7 @@ class RestingOrders:
         reading = asyncio.ensure_future(self._prices.ranges(self._feed, cursors, None))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait((reading, changed), return_when=asyncio.FIRST_COMPLETED)
+            await intake(asyncio.wait((reading, changed), return_when=asyncio.FIRST_COMPLETED))
             return reading.result() if reading.done() else []
         finally:
             for task in (reading, changed):

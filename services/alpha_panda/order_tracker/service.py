@@ -22,7 +22,7 @@ from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
 from .announcer import Announcer
-from .duties import in_turn
+from .duties import Duties, Duty, passes
 from .epochs import EpochKeeper, EpochTerms
 from .missing import Missing, MissingTerms
 from .resolver import Resolver
@@ -74,7 +74,8 @@ class OrderTracker:
             self._cancel,
         )
         self._strays = Strays(self.topics, self._journal, ports.clock, feed.instruments)
-        self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile)
+        self._duties = Duties(ports.clock)
+        self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile, self._progressed)
         self.resting = RestingOrders(
             account.spec.market_feed,
             f"{settings.topic_prefix}{context.resource}",
@@ -107,7 +108,7 @@ class OrderTracker:
         """Do every duty but sweeping once: epoch and book, session's end, repeats, watched tokens."""
         if not self._lease_epoch:
             raise FencedError(f"the order-tracker of {self._account} has no lease")
-        await in_turn(
+        await self._duties.in_turn(
             {
                 "book": self._keep_book,
                 "expire": self._expire,
@@ -121,10 +122,29 @@ class OrderTracker:
 
         Nor do they hold it up: what must not rest is cancelled also while the journal comes back.
         """
+        await self._duties.in_turn({"sweep": self._sweep})
+
+    async def _sweep(self) -> None:
         resting = await self._journal.resting()
         self._answered &= {entry.signal_id for entry in resting}
         asked = [entry for entry in resting if entry.signal_id not in self._answered]
         await self._sweeper.sweep(await to_cancel(self._account, asked, self._ports.control))
+
+    def _progressed(self) -> None:
+        self.service.progressed()
+
+    def counting(self, turn: Duty) -> Duty:
+        """Return the turn as `every` gets it: what passes by itself is counted, for `Duties` has logged it."""
+
+        async def counted() -> None:
+            try:
+                await turn()
+            except Exception as error:
+                if not passes(error):
+                    raise
+                self.service.record_error()
+
+        return counted
 
     async def _expire(self) -> None:
         if not self._live:
@@ -152,10 +172,8 @@ class OrderTracker:
         if not doubtful and not self._live:
             return
         reading = await self._trader.order_book()
-        for entry in await self._judge(self._lease_epoch, doubtful, reading):
-            await self._announcer.tell(producer, entry)
-        for entry in await self._missing.judge(resting, reading, producer):
-            await self._announcer.tell(producer, entry)
+        await self._announcer.tell(producer, *await self._judge(self._lease_epoch, doubtful, reading))
+        await self._announcer.tell(producer, *await self._missing.judge(resting, reading, producer))
 
     async def _followed(self) -> list[JournalEntry]:
         """Return the orders that the broker's book must show; a paper venue's rest in the journal itself."""
@@ -172,6 +190,7 @@ class OrderTracker:
 
     async def _reconcile(self, lease_epoch: int, reading: BookReading) -> None:
         """Bring the journal in line with the book before a new epoch; what changed stays in `open` and is told."""
+        self._strays.forget()
         await self._judge(lease_epoch, await self._journal.in_doubt(), reading)
 
     # ------------------------------------------------------------------------------------ trading state
@@ -233,8 +252,8 @@ def build(context: ServiceContext) -> StreamService:
             when_open=BreakerAction.PAUSE,
         )
         .consume_with(tracker.resting.follow, "resting")
-        .every(settings.tracker_interval_seconds, tracker.look_after, name="look-after")
-        .every(settings.tracker_interval_seconds, tracker.sweep, name="sweep")
+        .every(settings.tracker_interval_seconds, tracker.counting(tracker.look_after), name="look-after")
+        .every(settings.tracker_interval_seconds, tracker.counting(tracker.sweep), name="sweep")
         .details(tracker.details)
         .build()
     )

@@ -7,7 +7,8 @@ they latch nothing. The book is one day's: whatever of today it holds is booked,
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import structlog
@@ -31,25 +32,67 @@ _OUR_TAG = re.compile(rf"{TAG_PREFIX}[a-z2-7]{{{TAG_DIGITS}}}")
 _REFUSED = (EntryState.FAILED, EntryState.LOST)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Known:
+    """What a reading's rows are compared with: entries by tag, and by the ids of orders that nobody knew."""
+
+    by_tag: dict[str, JournalEntry]
+    by_id: dict[str, JournalEntry]
+
+
+@dataclass(slots=True)
 class Strays:
-    """Compares readings of a live account's book with the journal; every change is one script under the lease."""
+    """Compares readings of a live account's book with the journal; every change is one script under the lease.
+
+    Rows that have come to rest are remembered and not asked for again until they change: those of an order that has
+    ended and of which journal and book say the same (only a row can change that), and what a stranger's order that
+    has not traded shows. The memory is that of one lease epoch: a store that comes back ends every lease.
+    """
 
     topics: TopicMap
     journal: OrderJournal
     clock: Clock
     instruments: InstrumentMaster
+    _settled: dict[str, BrokerRow] = field(default_factory=dict, init=False)
+    _under: int = field(default=0, init=False)
+
+    def forget(self) -> None:
+        """Compare all rows anew at the next reading."""
+        self._settled = {}
 
     async def settle(self, lease_epoch: int, reading: BookReading, producer: Producer) -> list[JournalEntry]:
         """Follow, correct and book what the rows show; return the entries that changed.
 
         `resolve` the entries in doubt with the same reading first.
         """
-        changed = [await self._settle_one(lease_epoch, row, producer) for row in reading.rows]
-        return [entry for entry in changed if entry is not None]
+        if self._under != lease_epoch:
+            self.forget()
+            self._under = lease_epoch
+        rows = [row for row in reading.rows if self._settled.get(row.broker_order_id) != row]
+        known, touched, changed = await self._look_up(rows), set[str](), list[JournalEntry]()
+        present = {row.broker_order_id for row in reading.rows}
+        self._settled = {of: row for of, row in self._settled.items() if of in present}
+        for row in rows:
+            self._settled.pop(row.broker_order_id, None)
+            known_now = await self._look_up([row]) if row.tag in touched else known
+            entry = self._entry_of(row, known_now)
+            if _is_over(row, entry):
+                self._settled[row.broker_order_id] = row
+            elif (moved := await self._settle_one(lease_epoch, row, entry, producer)) is not None:
+                if is_ours(row.tag):
+                    touched.add(row.tag)
+                changed.append(moved)
+        return changed
 
-    async def _settle_one(self, lease_epoch: int, row: BrokerRow, producer: Producer) -> JournalEntry | None:
-        entry = await self._entry_of(row)
+    async def _look_up(self, rows: Sequence[BrokerRow]) -> _Known:
+        """Ask for all at once: a book has thousands of rows, and comes every second."""
+        by_tag = await self.journal.find_tags(*(row.tag for row in rows if is_ours(row.tag)))
+        strangers = (external_id(row) for row in rows if _entry_by_tag(row, by_tag) is None)
+        return _Known(by_tag, await self.journal.get_many(*strangers))
+
+    async def _settle_one(
+        self, lease_epoch: int, row: BrokerRow, entry: JournalEntry | None, producer: Producer
+    ) -> JournalEntry | None:
         if entry is None:
             return await self._book(lease_epoch, row, producer)
         outcome = outcome_of_row(row)
@@ -61,16 +104,10 @@ class Strays:
         latch = await self._latch(f"late-{entry.tag}", reason, producer)
         return await self.journal.correct(lease_epoch, entry.signal_id, outcome, latch)
 
-    async def _entry_of(self, row: BrokerRow) -> JournalEntry | None:
+    @staticmethod
+    def _entry_of(row: BrokerRow, known: _Known) -> JournalEntry | None:
         """Return the entry of this very order: a second order of a tag has an entry of its own."""
-        entry = await self.journal.find_tag(row.tag) if is_ours(row.tag) else None
-        if (
-            entry is not None
-            and entry.broker_order_id in ("", row.broker_order_id)
-            and matching_row(entry, (row,)) is not None
-        ):
-            return entry
-        return await self.journal.get(external_id(row))
+        return _entry_by_tag(row, known.by_tag) or known.by_id.get(external_id(row))
 
     async def _book(self, lease_epoch: int, row: BrokerRow, producer: Producer) -> JournalEntry | None:
         """Book an order that has no entry; one that the broker refused traded nothing."""
@@ -136,6 +173,20 @@ class Strays:
             fees=outcome.fees,
             message=row.message,
         )
+
+
+def _entry_by_tag(row: BrokerRow, by_tag: Mapping[str, JournalEntry]) -> JournalEntry | None:
+    entry = by_tag.get(row.tag)
+    if entry is None or entry.broker_order_id not in ("", row.broker_order_id):
+        return None
+    return entry if matching_row(entry, (row,)) is not None else None
+
+
+def _is_over(row: BrokerRow, entry: JournalEntry | None) -> bool:
+    """Whether nothing but a change of the row itself could ask for anything."""
+    if entry is None:
+        return not is_ours(row.tag) and not row.filled_quantity
+    return entry.state.terminal and not contradicts(entry, outcome_of_row(row))
 
 
 def external_id(row: BrokerRow) -> str:

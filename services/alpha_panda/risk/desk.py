@@ -1,7 +1,8 @@
 """The desk: gathers the facts on a signal, lets the gate rule, stores the decision, tells it, keeps the book."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 
 import structlog
@@ -25,7 +26,7 @@ from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.domain.ids import event_id
 from alpha_panda.domain.risk.losses import LatchRequest, loss_latches
-from alpha_panda.errors import FencedError, PayloadMismatchError
+from alpha_panda.errors import FencedError, PayloadMismatchError, RecordError, UntoldError
 from alpha_panda.ports import DecisionStore, Outgoing, Producer, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.tasks import intake
@@ -131,6 +132,7 @@ class Desk:
 
         Raises:
             PayloadMismatchError: the id is known with another content.
+            UntoldError: see `flush`.
 
         """
         digest = payload_hash(signal)
@@ -140,6 +142,12 @@ class Desk:
                 raise PayloadMismatchError(f"signal {signal.signal_id} came back with another content")
             self._untold.append((known, False))
             return
+        with self._not_its_fault(signal.signal_id):
+            await self._decide(event, signal, digest, producer)
+
+    async def _decide(
+        self, event: Envelope, signal: Signal | CancelRequest, digest: str, producer: Producer
+    ) -> None:
         await self.settle_up(producer)
         if self._facts.known_to_the_journal(signal.signal_id):
             # Its decision was lost with the store; the journal's word, rebuilt from Kafka, stands.
@@ -161,16 +169,45 @@ class Desk:
 
         Raises:
             FencedError: the store holds another decision on one of them: what is in memory is not what is true.
+            UntoldError: the bus will not take one of the events. Never a RecordError: these are decisions on many
+                records, none of them the one in hand.
 
         """
         untold, self._untold = self._untold, []
-        fresh = [decision for decision, is_fresh in untold if is_fresh]
-        if fresh and await self._store.record(self._epoch, *fresh) != fresh:
-            raise FencedError(f"risk of {self._account}: a signal was decided by somebody else; start anew")
-        for decision in fresh:
-            self._decided[decision.verdict] += 1
-        if untold:
-            await producer.send([self._told(decision) for decision, _ in untold])
+        if not untold:
+            return
+        with self._not_its_fault("a decision"):
+            fresh = {decision.signal_id: decision for decision, is_fresh in untold if is_fresh}
+            known = [decision for decision, _ in untold if decision.signal_id not in fresh]
+            whole = {**await self._stored(known), **fresh}
+            made = list(fresh.values())
+            if made and await self._store.record(self._epoch, *made) != made:
+                raise self._decided_by_another()
+            for decision in made:
+                self._decided[decision.verdict] += 1
+            await producer.send([self._told(whole[decision.signal_id]) for decision, _ in untold])
+        for signal_id in fresh:
+            self._ledger.shorten(signal_id)
+
+    async def _stored(self, decisions: Sequence[Decision]) -> dict[str, Decision]:
+        """Return decisions of the ledger by id, whole: what they are told with is kept in the store alone."""
+        ids = dict.fromkeys(decision.signal_id for decision in decisions)
+        found = await asyncio.gather(*(self._store.get(signal_id) for signal_id in ids))
+        whole = {decision.signal_id: decision for decision in found if decision is not None}
+        if any(_identity(whole.get(item.signal_id)) != _identity(item) for item in decisions):
+            raise self._decided_by_another()
+        return whole
+
+    def _decided_by_another(self) -> FencedError:
+        return FencedError(f"risk of {self._account}: a signal was decided by somebody else; start anew")
+
+    @contextmanager
+    def _not_its_fault(self, what: str) -> Iterator[None]:
+        """Keep what went wrong here from the record in hand: set aside for it would be one that is good."""
+        try:
+            yield
+        except RecordError as error:
+            raise UntoldError(f"risk of {self._account}: what follows from {what} fails: {error}") from error
 
     async def _valid_epoch(self) -> str:
         """Wait until the journal vouches for what was sent: without that nothing is decided.
@@ -187,9 +224,9 @@ class Desk:
 
     async def re_emit_closing(self, producer: Producer) -> None:
         """Tell our own closing decisions again that have not ended: no strategy would."""
-        closing = [self._told(decision) for decision in self._ledger.closing_decisions()]
+        closing = await self._stored([*self._ledger.closing_decisions()])
         if closing:
-            await producer.send(closing)
+            await producer.send([self._told(decision) for decision in closing.values()])
 
     def _told(self, decision: Decision) -> Outgoing:
         """Return the decision's event: the same decision always gives the same bytes."""
@@ -221,7 +258,12 @@ class Desk:
     # -------------------------------------------------------------------------------------------- fills
 
     async def on_order(self, event: Envelope, update: OrderUpdate, producer: Producer) -> None:
-        """Fold an order event into the book; a contradiction latches the account before it is stored."""
+        """Fold an order event into the book; a contradiction latches the account before it is stored.
+
+        Raises:
+            RecordError: it can't be folded; nothing has changed.
+
+        """
         step = self._ledger.fold(update)
         if step.contradiction:
             message = f"order {update.order_id} both reached the broker and was refused or lost"
@@ -245,7 +287,8 @@ class Desk:
         await self._halt(f"gap-unreadable-{topic}-{self._today()}", message, producer)
 
     async def _halt(self, latch_id: str, reason: str, producer: Producer) -> None:
-        await self._latches.set(latch_id, account_scope(self._account), reason, producer)
+        with self._not_its_fault(f"latch {latch_id}"):
+            await self._latches.set(latch_id, account_scope(self._account), reason, producer)
         self._facts.forget_controls()
 
     async def settle_up(self, producer: Producer) -> None:
@@ -330,6 +373,13 @@ class Desk:
             causation_id="",
             data=snapshot,
         )
+
+
+def _identity(decision: Decision | None) -> tuple[object, ...]:
+    """Return what tells two decisions on one id apart, whole or short."""
+    if decision is None:
+        return ()
+    return (decision.payload_hash, decision.verdict, decision.risk_epoch, decision.decided_at)
 
 
 def _validated(decision: Decision) -> ValidatedSignal:

@@ -2,10 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -20,7 +20,7 @@ from alpha_panda.domain.risk.gate import decide
 from alpha_panda.domain.risk.limits import Limits, StrategyLimits
 from alpha_panda.domain.risk.losses import LatchRequest
 from alpha_panda.domain.sessions import SessionRules
-from alpha_panda.errors import DependencyUnavailableError
+from alpha_panda.errors import DependencyUnavailableError, RecordError
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.venues import price_rules
 
@@ -29,6 +29,8 @@ from .limits import account_limits, strategy_limits, venue_rules
 from .pace import Pace
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 NO_LIMITS = StrategyLimits()
 NO_BOOK = StrategyBook()
@@ -121,9 +123,9 @@ class FactFinder:
         self._pace.note(decision, self._rules.trading_day(decision.decided_at), keep)
 
     async def mark(self) -> None:
-        """Mark the ledger at the latest prices of what is held; at the last known ones if the cache is silent."""
+        """Mark the ledger at the latest prices of what is held; at the last known one where there is none to read."""
         try:
-            quotes = await self._ports.prices.read_many(self._feed, self._ledger.held_tokens())
+            quotes = await self._readable(self._ports.prices.read_many, self._ledger.held_tokens())
         except DependencyUnavailableError as error:
             log.warning("book_not_marked", account=self._name, error=str(error))
             quotes = {}
@@ -208,27 +210,44 @@ class FactFinder:
             ),
             cash=self._ledger.book.cash,
             marks=self._ledger.marks,
-            open_orders=tuple(self._ledger.open_orders()),
+            open_orders=self._ledger.open_orders(),
             repeats=0 if runaway is None else self._pace.repeats(signal, now, nanoseconds(runaway.seconds)),
             controls=tuple(controls[scope] for scope in scopes_of(self._name, name)),
             account_reconciled=True,  # a paper account's book is its own broker's
             token_valid=True,  # paper needs none
             key_in_doubt=bool(looked_up.doubtful.get(signal.key, frozenset()) - {signal.signal_id}),
             books=books,
+            shorts=self._ledger.shorts,
         )
 
     def _instrument(self, token: int) -> Instrument | None:
         return self._master.by_token.get(token)
 
     async def _prices(self, tokens: Sequence[int]) -> Mapping[int, PriceReading]:
-        """Return the prices; a cache that does not answer is as good as no price: fail closed."""
+        """Return the prices; one that is not answered or can't be read is as good as none: fail closed."""
         if not tokens:
             return {}
         try:
-            return await self._ports.prices.readings(self._feed, tokens)
+            return await self._readable(self._ports.prices.readings, tokens)
         except DependencyUnavailableError as error:
             log.warning("prices_unreadable", account=self._name, tokens=len(tokens), error=str(error))
             return {}
+
+    async def _readable(
+        self, read: Callable[[str, Sequence[int]], Awaitable[Mapping[int, T]]], tokens: Sequence[int]
+    ) -> Mapping[int, T]:
+        """Return what can be read of the tokens; one bad value takes no other along.
+
+        The cache says of many only that one is bad, so it is looked for by halves.
+        """
+        try:
+            return await read(self._feed, tokens)
+        except RecordError as error:
+            if len(tokens) <= 1:
+                log.warning("price_unreadable", account=self._name, tokens=list(tokens), error=str(error))
+                return {}
+        half = len(tokens) // 2
+        return {**await self._readable(read, tokens[:half]), **await self._readable(read, tokens[half:])}
 
     async def _controls(self, looked_up: LookedUp) -> Mapping[str, ControlReading]:
         if looked_up.controls is None:

@@ -1,9 +1,11 @@
 """What risk remembers: decisions, folds, open orders, the book, the days. No I/O, no clock.
 
+Of a decision that was told only what further decisions need: its text is in the store (`short`).
+
 Everything here follows from what is stored: decisions and folds by id, and `encode()`; a restart gets the same.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -15,6 +17,8 @@ from alpha_panda.domain.book import Book, Prices
 from alpha_panda.domain.fold import FoldStep, fold_order
 from alpha_panda.domain.risk.facts import OpenOrder, PnlReading
 from alpha_panda.domain.risk.losses import DayPnl
+from alpha_panda.domain.risk.open_orders import OpenOrders
+from alpha_panda.domain.risk.shorts import Shorts, shorts_at
 
 ACCOUNT = ""
 """Name of the account's own scope among the strategies'."""
@@ -39,18 +43,20 @@ class Ledger:
         self.changed_folds: dict[str, OrderFold] = {}
         self._opening_cash = opening_cash
         self._folds: dict[str, OrderFold] = {}
-        self._open: dict[str, OpenOrder] = {}
+        self._open = OpenOrders()
+        self._shorts: Shorts | None = None
         self._short: bool | None = None
+        self._held: tuple[int, ...] | None = None
 
     def load(self, claim: RiskClaim) -> None:
         """Take over what is stored; `decisions` then are in the order in which they were made."""
         if claim.snapshot is not None:
             state = msgspec.msgpack.decode(claim.snapshot.state, type=LedgerState)
             self.book, self.days, self.marks = state.book, state.days, state.marks
-            self._short = None
+            self._short = self._shorts = self._held = None
         self._folds = dict(claim.folds)
         for decision in sorted(claim.decisions.values(), key=lambda item: (item.decided_at, item.signal_id)):
-            self.add(decision)
+            self.add(short(decision))
 
     def encode(self) -> bytes:
         """Return the state for the snapshot."""
@@ -63,6 +69,10 @@ class Ledger:
         self.decisions[decision.signal_id] = decision
         self._reserve(decision)
 
+    def shorten(self, signal_id: str) -> None:
+        """Keep of a decision that is stored and told what is needed further on."""
+        self.decisions[signal_id] = short(self.decisions[signal_id])
+
     def order(self, signal_id: str) -> Signal | None:
         """Return the signal of a validated order."""
         decision = self.decisions.get(signal_id)
@@ -74,9 +84,9 @@ class Ledger:
             return None
         return decision.signal
 
-    def open_orders(self) -> Collection[OpenOrder]:
-        """Return all validated orders that have not ended: placed, being sent, in doubt."""
-        return self._open.values()
+    def open_orders(self) -> OpenOrders:
+        """Return all validated orders that have not ended: placed, being sent, in doubt. They change with each fold."""
+        return self._open
 
     def _reserve(self, decision: Decision) -> None:
         """Derive what the order still holds: the decision's quantity less its fold, nothing once terminal."""
@@ -85,16 +95,18 @@ class Ledger:
             return
         fold = self._folds.get(signal.signal_id, OrderFold())
         if fold.terminal:
-            self._open.pop(signal.signal_id, None)
+            self._open.drop(signal.signal_id)
             return
-        self._open[signal.signal_id] = OpenOrder(
-            signal_id=signal.signal_id,
-            strategy_id=signal.strategy_id,
-            instrument_token=signal.instrument_token,
-            side=signal.side,
-            open_quantity=max(signal.quantity - fold.filled_quantity, ZERO),
-            reference_price=decision.reference_price or ZERO,
-            signal_class=decision.signal_class,
+        self._open.put(
+            OpenOrder(
+                signal_id=signal.signal_id,
+                strategy_id=signal.strategy_id,
+                instrument_token=signal.instrument_token,
+                side=signal.side,
+                open_quantity=max(signal.quantity - fold.filled_quantity, ZERO),
+                reference_price=decision.reference_price or ZERO,
+                signal_class=decision.signal_class,
+            )
         )
 
     # -------------------------------------------------------------------------------------------- fills
@@ -107,7 +119,7 @@ class Ledger:
         step = fold_order(self._folds.get(key, OrderFold()), update, rejected=refused)
         self._folds[key] = self.changed_folds[key] = step.fold
         if step.quantity_delta or step.amount_delta or step.fees_delta:
-            self._short = None
+            self._short = self._shorts = self._held = None
             self.book.apply(
                 update.strategy_id,
                 update.instrument_token,
@@ -130,6 +142,7 @@ class Ledger:
         """
         known = {**self.marks, **prices}
         self.marks = {token: known[token] for token in self.held_tokens() if token in known}
+        self._shorts = None
 
     def observe(self, day: str) -> None:
         """Take note of the account's equity and each strategy's P&L on the trading day."""
@@ -152,6 +165,14 @@ class Ledger:
     # ------------------------------------------------------------------------------------------- others
 
     @property
+    def shorts(self) -> Shorts:
+        """What the short positions are worth at the marks; asked for each signal, changed by fills and marks alone."""
+        if self._shorts is None:
+            books = tuple(item.positions for item in self.book.strategies.values())
+            self._shorts = shorts_at(self.book.positions, books, self.marks)
+        return self._shorts
+
+    @property
     def holds_short(self) -> bool:
         """Whether there is a short position, the account's or a strategy's: cash must back its value of now."""
         if self._short is None:  # asked for each signal, and changed by fills alone
@@ -161,13 +182,20 @@ class Ledger:
 
     def held_tokens(self) -> tuple[int, ...]:
         """Return the tokens that need a price to mark the book."""
-        books = (self.book.positions, *(item.positions for item in self.book.strategies.values()))
-        held = (token for positions in books for token, item in positions.items() if item.quantity)
-        return tuple(dict.fromkeys(held))
+        if self._held is None:  # changed by fills alone
+            books = (self.book.positions, *(item.positions for item in self.book.strategies.values()))
+            held = [token for positions in books for token, item in positions.items() if item.quantity]
+            self._held = tuple(dict.fromkeys(held))
+        return self._held
 
     def closing_decisions(self) -> Iterable[Decision]:
         """Yield risk's own closing decisions that have not ended."""
-        for signal_id in self._open:
-            decision = self.decisions[signal_id]
+        for order in self._open:
+            decision = self.decisions[order.signal_id]
             if decision.closing and decision.signal_class is SignalClass.REDUCING:
                 yield decision
+
+
+def short(decision: Decision) -> Decision:
+    """Return a decision without its checks and message: most of its bytes, and only needed to tell it."""
+    return msgspec.structs.replace(decision, checks=[], message="")

@@ -1,8 +1,9 @@
 """The risk service: one a BrokerAccount. Raw signals in, one stored decision each, then the event that tells it.
 
 One task handles all input in order, so that no order event is ever folded between computing and recording a
-decision. The decisions between two order events are stored in one step and then produced together. The order of effects (DESIGN section 4, "Risk decides once"): record the decision → produce it → pass
-its raw offset in the snapshot. Input is read from the snapshot's offsets, never from the group's. What was lost
+decision. The decisions between two order events are stored in one step and then produced together. The order of
+effects (DESIGN section 4, "Risk decides once"): record the decision → produce it → pass its raw offset in the
+snapshot. Input is read from the snapshot's offsets, never from the group's. What was lost
 between them and what the topics still keep is a gap, and a gap in `orders.*` halts the account.
 """
 
@@ -133,7 +134,10 @@ class RiskService:
                         yield data
 
     async def _take(self, record: Record, producer: Producer) -> None:
-        """Handle one record to its end; its offset moves on only then."""
+        """Handle one record to its end; its offset moves on only then.
+
+        A RecordError is the record's own fault here: whatever else fails is an UntoldError (see the desk).
+        """
         try:
             await self._give(record.topic, event_of(record), producer)
         except RecordError as error:

@@ -55,7 +55,8 @@ class StreamServiceBuilder:
         Records of which `passes_breaker` is true are tried whatever the breakers say, and tell them nothing; it must
         not raise. A ProcessMustExitError ends the service, uncommitted. The `.dlq` topics are ensured at start.
         With `lanes` the handler gets one record at a time, up to so many beside one another; those of one key keep
-        their order, and a graceful stop waits for the records in hand alone.
+        their order, and a graceful stop waits for the records in hand alone. A record that hangs holds up its key
+        only; input goes on until `max_records` are fetched that can't be committed yet.
         """
         self._plan.consumptions.append(
             Consumption(

@@ -3,20 +3,23 @@
 Handlers must be idempotent. A record comes again after a kill, a lost commit or a rebalance, and also after a batch
 that failed half-way: it is then repeated record by record.
 
+In lanes (`runtime.lanes`) these three go on beside one another; without, a batch is fetched when the last is done.
+
 A handler that calls a broker must not let the call's failure escape: everything here repeats what raised.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import structlog
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.errors import (
     DependencyUnavailableError,
+    MisuseError,
     OffsetOutOfRangeError,
     ProcessMustExitError,
     RebalancedError,
@@ -27,6 +30,7 @@ from alpha_panda.ports import Clock, Consumer, EventBus, Record, Subscription, T
 from alpha_panda.runtime.breaker import Breakers, Circuit, FreePass
 from alpha_panda.runtime.counters import Counters
 from alpha_panda.runtime.dead_letter import DeadLetters, Failure
+from alpha_panda.runtime.lanes import Lanes
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.retry import RetryPolicies
 from alpha_panda.runtime.tasks import Runner, current_runner, intake
@@ -77,21 +81,6 @@ class LoopTools:
     stall_seconds: float
 
 
-@dataclass(slots=True)
-class _Lanes:
-    """One batch's records by key, as the workers share them."""
-
-    waiting: deque[deque[Record]]
-    runner: Runner | None
-    done: set[str] = field(default_factory=set)
-    broken: bool = False
-
-    @property
-    def stopping(self) -> bool:
-        """Whether no further record may be begun."""
-        return self.broken or (self.runner is not None and self.runner.draining)
-
-
 class ConsumeLoop:
     """Runs one consumption until cancelled."""
 
@@ -107,29 +96,58 @@ class ConsumeLoop:
 
     async def run(self) -> None:
         """Fetch, handle, commit. A graceful stop commits what is done; a kill commits nothing more."""
+        runner = current_runner()
         try:
+            if self._what.lanes:
+                await self._run_lanes(runner)
             while True:
                 await self._turn()
         except asyncio.CancelledError:
-            runner = current_runner()
             if runner is not None and runner.draining:
                 await self._commit()
             raise
 
     async def _turn(self) -> None:
-        records = await self._fetch()
+        records = await self._fetch(self._what.max_records)
         if records:
             await self._handle(records)
             await self._commit()
 
+    async def _run_lanes(self, runner: Runner | None) -> None:
+        """Fetch, handle and commit beside one another, until cancelled."""
+        if runner is None:
+            raise MisuseError("a consumption in lanes runs as a Runner")
+        lanes = Lanes(runner, self._handle_one, self._width, self._what.max_records)
+        lanes.feed_by(partial(self._feed, lanes))
+        try:
+            while True:
+                await lanes.progress()
+                self._done.update(lanes.take_done())
+                await self._commit()
+        except asyncio.CancelledError:
+            if runner.draining:
+                await lanes.finish()
+                self._done.update(lanes.take_done())
+            raise
+        finally:
+            await lanes.close()
+
+    async def _feed(self, lanes: Lanes) -> None:
+        while True:
+            lanes.put(await self._fetch(await lanes.room()))
+
+    def _width(self) -> int:
+        """One record at a time while a dependency is in doubt: it alone is the probe."""
+        return self._what.lanes if self._circuit.closed else 1
+
     # ------------------------------------------------------------------------------------------ fetch, commit
 
-    async def _fetch(self) -> list[Record]:
+    async def _fetch(self, max_records: int) -> list[Record]:
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._reader.fetch(self._what.max_records)
+                return await self._reader.fetch(max_records)
             except OffsetOutOfRangeError as error:
                 await self._skip_gap(error)
             except TransientError as error:
@@ -153,18 +171,40 @@ class ConsumeLoop:
         self._counters.errors += lost
 
     async def _commit(self) -> None:
-        if not self._what.commit or not self._done:
+        if self._what.commit:
+            await self._store(self._done)
+        else:
             self._done.clear()
+
+    async def _store(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit; what can't be committed because the partition moved is dropped, and the rest is committed all the same."""
+        if not offsets:
             return
+        offsets = dict(offsets)
         try:
-            await self._consumer.commit(dict(self._done))
+            await self._consumer.commit(offsets)
         except RebalancedError as error:
+            if len(offsets) > 1:  # one partition is enough to refuse all
+                await self._store_each(offsets)
+                return
             log.info("partition moved before its commit; its records come again elsewhere", error=str(error))
         except TransientError as error:
             self._counters.errors += 1
             log.warning("commit failed; the next one covers it", error=str(error))
             return
-        self._done.clear()
+        self._forget(offsets)
+
+    async def _store_each(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit each by itself: one that went away and came back is assigned, but its offset is refused."""
+        assigned = self._consumer.assignment()
+        self._forget([partition for partition in offsets if partition not in assigned])
+        for partition, offset in offsets.items():
+            if partition in assigned:
+                await self._store({partition: offset})
+
+    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            del self._done[partition]
 
     def _mark(self, record: Record) -> None:
         self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1
@@ -172,9 +212,7 @@ class ConsumeLoop:
     # ------------------------------------------------------------------------------------------------- handle
 
     async def _handle(self, records: Sequence[Record]) -> None:
-        if self._what.lanes:
-            await self._handle_in_lanes(records)
-        elif len(records) == 1 or not self._circuit.closed or not await self._handled_at_once(records):
+        if len(records) == 1 or not self._circuit.closed or not await self._handled_at_once(records):
             await self._handle_in_turn(records)
 
     async def _handle_in_turn(self, records: Sequence[Record]) -> None:
@@ -186,52 +224,6 @@ class ConsumeLoop:
                 runner.progressed()
                 if runner.draining:
                     return  # what is left of the batch comes again, to whoever reads these partitions next
-
-    async def _handle_in_lanes(self, records: Sequence[Record]) -> None:
-        """Handle records of different keys beside one another, those of one key in turn.
-
-        A stop, or an error that ends the service, lets every record in hand come to its end and begins no other.
-        """
-        lanes: dict[str | None, deque[Record]] = {}
-        for record in records:
-            lanes.setdefault(record.key, deque()).append(record)
-        shared = _Lanes(deque(lanes.values()), current_runner())
-        count = min(self._what.lanes, len(lanes)) if self._circuit.closed else 1
-        workers = [asyncio.create_task(self._work_off(shared)) for _ in range(count)]
-        try:
-            await asyncio.wait(workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            ended = await asyncio.gather(*workers, return_exceptions=True)
-            self._mark_in_order(records, shared.done)
-        for error in ended:
-            if isinstance(error, BaseException):
-                raise error
-
-    async def _work_off(self, shared: "_Lanes") -> None:
-        while shared.waiting and not shared.stopping:
-            lane = shared.waiting.popleft()
-            while lane and not shared.stopping:
-                record = lane.popleft()
-                try:
-                    await self._handle_one(record)
-                except BaseException:
-                    shared.broken = True
-                    raise
-                shared.done.add(record.id)
-                if shared.runner is not None:
-                    shared.runner.progressed()
-
-    def _mark_in_order(self, records: Sequence[Record], done: set[str]) -> None:
-        """Mark what may be committed: of each partition what is done up to the first that is not."""
-        unfinished: set[TopicPartition] = set()
-        for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            if record.id not in done:
-                unfinished.add(partition)
-            elif partition not in unfinished:
-                self._mark(record)
 
     async def _handled_at_once(self, records: Sequence[Record]) -> bool:
         """Give the handler the whole batch; if that fails, whose fault it is shows record by record."""

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from alpha_panda.contracts.units import MS_NS
-from alpha_panda.errors import AlphaPandaError
+from alpha_panda.errors import AlphaPandaError, TransientError
 from alpha_panda.ports import Clock
 
 log = structlog.get_logger()
@@ -24,6 +24,9 @@ Need = Callable[[], Coroutine[None, None, str | None]]
 """Says in words what a service still lacks; None: nothing."""
 
 NOT_YET: Final = "not asked yet"
+SILENT: Final = "no answer, see the log"
+FAILS: Final = "fails, see the log"
+"""Instead of an error's own words, which may name users and addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +48,36 @@ class HealthChecks:
         self._probes = probes
         self._needs = needs
         self._lacking: dict[str, str | None] = dict.fromkeys([*probes, *needs], NOT_YET)
+        self._shown = dict(self._lacking)
         self.clock_offset_ms: float | None = None
 
     def reasons(self) -> list[str]:
-        """Return what is lacking, a line each."""
-        return [f"{name}: {reason}" for name, reason in self._lacking.items() if reason is not None]
+        """Return what is lacking, a line each; errors in general words, since anyone may ask. The log has them in full."""
+        return _lines(self._shown)
 
     async def ask(self) -> None:
         """Ask all once; each by itself, so that one that hangs hides nothing of the others."""
-        before = self.reasons()
+        before = _lines(self._lacking)
         asked = {name: self._sign_of_life(probe) for name, probe in self._probes.items()}
         asked |= {name: need() for name, need in self._needs.items()}
         answers = await asyncio.gather(*(self._bounded(asking) for asking in asked.values()))
-        self._lacking.update(zip(asked, answers, strict=True))
-        if self.reasons() != before:
-            log.info("readiness changed", lacking=self.reasons())
+        for name, (shown, full) in zip(asked, answers, strict=True):
+            self._shown[name], self._lacking[name] = shown, full
+        if _lines(self._lacking) != before:
+            log.info("readiness changed", lacking=_lines(self._lacking))
 
-    async def _bounded(self, asking: Awaitable[str | None]) -> str | None:
+    async def _bounded(self, asking: Awaitable[str | None]) -> tuple[str | None, str | None]:
+        """Return what is lacking, as anyone may know it and in full."""
         try:
             async with asyncio.timeout(self._terms.timeout_seconds):
-                return await asking
+                answer = await asking
         except TimeoutError:
-            return f"no answer in {self._terms.timeout_seconds:g} s"
+            answer = f"no answer in {self._terms.timeout_seconds:g} s"
+        except TransientError as error:
+            return SILENT, str(error)
         except AlphaPandaError as error:
-            return str(error)
+            return FAILS, str(error)
+        return answer, answer
 
     async def _sign_of_life(self, probe: Probe) -> str | None:
         began = self._clock.now()
@@ -82,3 +91,7 @@ class HealthChecks:
         if abs(offset) - (ended - began) / 2 / MS_NS > self._terms.max_skew_ms:
             return f"the clock here is {-offset:+.0f} ms off; {self._terms.max_skew_ms} are allowed"
         return None
+
+
+def _lines(lacking: Mapping[str, str | None]) -> list[str]:
+    return [f"{name}: {reason}" for name, reason in lacking.items() if reason is not None]

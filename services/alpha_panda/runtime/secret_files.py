@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import structlog
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from alpha_panda.errors import SettingsError
 
 SUFFIX: Final = "_FILE"
+
+log = structlog.get_logger()
 
 
 def is_secret(info: FieldInfo) -> bool:
@@ -52,14 +54,46 @@ class SecretFiles(PydanticBaseSettingsSource):
 def secret_reader(value: SecretStr, variable: str) -> Callable[[], str] | None:
     """Return what gives a secret anew at each connection: a file that is rotated needs no restart. None: there is none.
 
+    While the file can't be read, or is empty (half written), it gives what was there last, and logs that once: a Secret
+    is not there for a moment while it is exchanged, and that must end nobody.
+
     Raises:
-        SettingsError: when it is called and the file can't be read any more.
+        SettingsError: when it is called, the file can't be read, and `value` is empty: it never could.
 
     """
     path = os.environ.get(variable + SUFFIX)
+    last = value.get_secret_value()
     if path is not None:
-        return partial(_content, path, variable + SUFFIX)
-    return value.get_secret_value if value.get_secret_value() else None
+        return _Reader(path, variable + SUFFIX, last)
+    return value.get_secret_value if last else None
+
+
+class _Reader:
+    """Reads a file, and remembers."""
+
+    def __init__(self, path: str, variable: str, last: str) -> None:
+        self._path = path
+        self._variable = variable
+        self._last = last
+        self._failing = False
+
+    def __call__(self) -> str:
+        try:
+            found = _content(self._path, self._variable)
+        except SettingsError as error:
+            if not self._last:
+                raise
+            return self._kept(str(error))
+        if self._last and not found:
+            return self._kept(f"{self._variable} names {self._path}, which is empty")
+        self._last, self._failing = found, False
+        return found
+
+    def _kept(self, reason: str) -> str:
+        if not self._failing:
+            log.warning("a secret can't be read; what it last was is used on", reason=reason)
+        self._failing = True
+        return self._last
 
 
 def _content(path: str, variable: str) -> str:

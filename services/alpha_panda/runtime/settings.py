@@ -128,9 +128,9 @@ class Settings(KafkaSettings, RedisSettings):
     )
 
     drain_timeout_seconds: Seconds = Field(
-        default=30,
+        default=20,
         description="Longest graceful stop of a service; what is in hand after it is dropped uncommitted. "
-        "Why: Kubernetes' default grace period.",
+        "Why: the closing of connections comes on top, and both must end within the grace period (Kubernetes' default: 30 s).",
     )
     drain_quiet_seconds: Seconds = Field(
         default=0.25,

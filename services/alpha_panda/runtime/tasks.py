@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 class Runner:
-    """A long task. `gated`: it waits for its input through `intake`, so that a stop interrupts it only there."""
+    """A long task. `gated`: it waits for its input through `intake`, so that a stop interrupts it only there.
+
+    Its children (`spawn`) are stopped with it, and are busy for it.
+    """
 
     def __init__(self, name: str, work: Callable[[], Awaitable[None]], *, gated: bool) -> None:
         self.name = name
@@ -22,6 +25,7 @@ class Runner:
         self._waiting = False
         self._busy_since = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._children: list[Runner] = []
 
     @property
     def task(self) -> asyncio.Task[None]:
@@ -49,6 +53,28 @@ class Runner:
         self.stopping = True
         if self._waiting or not self.gated:
             self.task.cancel()
+        self.stop_children()
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> "Runner":
+        """Begin a gated child: `intake` and `progressed` in its task are its own. It has to see to its errors itself.
+
+        Whoever spawns ends them in the end (`end_children`).
+        """
+        child = Runner(name, work, gated=True)
+        child.stopping = self.stopping
+        child.start()
+        self._children.append(child)
+        child.task.add_done_callback(lambda _: self._children.remove(child))
+        return child
+
+    def stop_children(self) -> None:
+        """Ask the children to stop, and them alone."""
+        for child in tuple(self._children):
+            child.request_stop()
+
+    async def end_children(self) -> None:
+        """Cut off the children that still run."""
+        await _end(tuple(self._children))
 
     def kill(self) -> None:
         """Cancel, wherever it is."""
@@ -73,10 +99,13 @@ class Runner:
         self._busy_since = asyncio.get_running_loop().time()
 
     def busy_seconds(self) -> float:
-        """Return how long it has been at one piece of work; 0 while it waits for input, or has ended.
+        """Return how long it, or a child, has been at one piece of work; 0 while all wait for input, or have ended.
 
         Wall time: what hangs is noticed by it, whatever drives the clock of the services.
         """
+        return max((self._own_busy_seconds(), *(child.busy_seconds() for child in self._children)))
+
+    def _own_busy_seconds(self) -> float:
         if self._waiting or self._task is None or self._task.done():
             return 0.0
         return asyncio.get_running_loop().time() - self._busy_since
@@ -86,7 +115,7 @@ _current: ContextVar[Runner | None] = ContextVar("runner", default=None)
 
 
 def current_runner() -> Runner | None:
-    """Return the runner whose task this is; None in any other task, also in one that a runner started."""
+    """Return the runner whose task this is; None in any other task, also in one that a runner created by itself."""
     runner = _current.get()
     return runner if runner is not None and runner.task is asyncio.current_task() else None
 

@@ -1,7 +1,8 @@
 """Settings of Kafka and Redis; part of `runtime.settings.Settings`. Empty addresses: transports of this process."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
@@ -61,10 +62,11 @@ class KafkaSettings(BaseSettings):
         description="How long a member may work on what it has fetched before it loses its partitions. "
         "Why: Kafka's own default; liveness notices a stuck member much sooner.",
     )
-    kafka_replication_factor: Count = Field(
-        default=3,
-        description="Copies of each topic that the services create, at most as many as there are brokers. "
-        "Why: one broker may be lost while another is being replaced.",
+    kafka_replication_factor: Annotated[int, Ge(0)] = Field(
+        default=0,
+        description="Copies of each topic that the services create; with fewer brokers they wait. 0: three, or one "
+        "(with a warning) on a single broker whose own topics have one. "
+        "Why: a topic keeps its copies for ever; with three, one broker may be lost while another is being replaced.",
     )
     kafka_retention_days: Count = Field(
         default=14,
@@ -128,11 +130,6 @@ class RedisSettings(BaseSettings):
         description="Longest wait for Redis' answer, and for a connection to it. "
         "Why: it answers in a millisecond; an engine that waits longer than this for a price is too late.",
     )
-    redis_load_seconds: Seconds = Field(
-        default=30,
-        description="Longest wait where a service loads all that is stored of its account. "
-        "Why: a hundred thousand decisions take a second or two.",
-    )
     redis_max_connections: Count = Field(
         default=32,
         description="Most connections of one process to one Redis. "
@@ -140,6 +137,6 @@ class RedisSettings(BaseSettings):
     )
     journal_require_durable: bool = Field(
         default=True,
-        description="Whether a live account refuses to trade over a Redis that may lose what it acknowledged. "
-        "Why: a lost journal entry could become a second order.",
+        description="Whether a live account refuses to trade over a Redis or topics of Kafka that may lose what "
+        "was acknowledged. Why: a lost journal entry could become a second order, a lost latch one that nobody wants.",
     )

@@ -13,7 +13,10 @@ Number = Decimal | int | str
 
 
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that a strategy wants: positive quantity in units, prices on the instrument's tick grid."""
+    """An order that a strategy wants: positive quantity in units, prices on the instrument's tick grid.
+
+    Of `reason`, a comment, the first 2,000 characters are kept.
+    """
 
     token: int
     side: Side

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType, Side
 from alpha_panda.contracts.events import (
+    MAX_REASON,
     VERSION,
     ZERO,
     CancelRequest,
@@ -281,7 +282,7 @@ class Cell:
             limit_price=intent.limit_price,
             trigger_price=intent.trigger_price,
             price=None if seen is None else instrument.quantize(seen),
-            reason=intent.reason,
+            reason=intent.reason[:MAX_REASON],
         )
 
     def _push_cancel(self, new_id: str, intent: CancelIntent, cause: Cause) -> None:
@@ -298,7 +299,7 @@ class Cell:
             instrument_token=token,
             symbol=self._instruments[token].symbol,
             order_signal_id=intent.signal_id,
-            reason=intent.reason,
+            reason=intent.reason[:MAX_REASON],
         )
         self._push(self.spec.topics.signals_raw, EventType.CANCEL_REQUEST, request, cause)
 

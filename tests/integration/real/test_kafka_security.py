@@ -1,8 +1,10 @@
 """Users, passwords and TLS on a real broker."""
 
-from collections.abc import Iterator
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -11,8 +13,12 @@ from alpha_panda.adapters.kafka.connection import KafkaConnection
 from alpha_panda.contracts.topics import TopicSpec
 from alpha_panda.errors import DependencyUnavailableError, SettingsError
 from alpha_panda.ports import Outgoing, Subscription, TopicPartition
+from alpha_panda.runtime.secret_files import secret_reader
+from alpha_panda.runtime.settings import load_settings
 from alpha_panda.testing.servers.kafka import KafkaServer
-from integration.real.kafka_kit import connection_to
+from integration.real.kafka_kit import SECONDS, connection_to
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +80,62 @@ async def test_no_password_at_all_is_a_wrong_setting(server: KafkaServer) -> Non
     async with KafkaBus(sasl(server, password=None)) as bus:
         with pytest.raises(SettingsError, match="needs a username and a password"):
             await bus.topics()
+
+
+async def test_a_password_file_that_is_gone_for_a_moment_ends_nothing(
+    server: KafkaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a Secret is exchanged: connections are made anew all the same, and producer and consumer go on."""
+    secret = tmp_path / "password"
+    secret.write_text("bamboo")
+    monkeypatch.setenv("ALPHAPANDA_KAFKA_SASL_PASSWORD_FILE", str(secret))
+    password = secret_reader(load_settings().kafka_sasl_password, "ALPHAPANDA_KAFKA_SASL_PASSWORD")
+    partition = TopicPartition("vanishing", 0)
+    async with KafkaBus(sasl(server, password=password, request_timeout=10.0)) as bus:
+        await bus.ensure_topics([TopicSpec("vanishing", 1)])
+        async with (
+            bus.producer("p") as producer,
+            bus.consumer(Subscription("v", partitions=(partition,))) as consumer,
+        ):
+            await producer.send([Outgoing("vanishing", b"before")])
+            assert [record.value for record in await consumer.fetch(1, timeout=10)] == [b"before"]
+            secret.unlink()
+            await asyncio.to_thread(server.restart)  # every connection is made anew, without the file
+            async with asyncio.timeout(SECONDS):
+                await insist(lambda: producer.send([Outgoing("vanishing", b"meanwhile")]))
+                values = await insist(lambda: consumer.fetch(1, timeout=10))
+                await insist(bus.alive)
+            assert [record.value for record in values] == [b"meanwhile"]
+            secret.write_text("bamboo")
+            await producer.send([Outgoing("vanishing", b"after")])
+            assert [record.value for record in await consumer.fetch(1, timeout=10)] == [b"after"]
+
+
+async def insist(action: Callable[[], Awaitable[T]]) -> T:
+    """Ask until it is answered, as a service does; the caller bounds it."""
+    while True:
+        try:
+            return await action()
+        except DependencyUnavailableError:
+            await asyncio.sleep(0.05)
+
+
+async def test_certificates_that_are_gone_for_a_moment_end_nothing(
+    server: KafkaServer, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    file = tmp_path / "ca.pem"
+    shutil.copy(server.ca_file, file)
+    connection = connection_to(
+        server.tls_bootstrap_servers, security_protocol="SSL", ca_file=file, on_stale_tls=told.append
+    )
+    async with KafkaBus(connection) as bus:
+        await bus.alive()
+    file.write_text("half a certif")
+    async with KafkaBus(connection) as bus:
+        await bus.alive()
+    assert len(told) == 1
+    assert "ca.pem" in told[0]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from alpha_panda.adapters.ids import RandomIds
 from alpha_panda.adapters.redis.connection import RedisAddress, make_database
-from alpha_panda.adapters.redis.prices import PAGE, RedisPriceCache
+from alpha_panda.adapters.redis.prices import LONGEST_WAIT, PAGE, RedisPriceCache
 from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.keys import KeyMap
 from alpha_panda.contracts.stored import PriceReading, Quote
@@ -262,6 +262,29 @@ class TestRanges:
                 await cache.publish_ranges("demo", [price_range(1)])
                 assert await cache.read("demo", TOKEN) == PriceReading(None, None)
                 redis_server.clear()
+
+
+async def test_a_cancelled_reader_holds_no_connection(redis_server: RedisServer) -> None:
+    """Else an order-tracker whose watched tokens change often would run out of them."""
+    redis_server.clear()
+    async with cache_on(redis_server) as cache:
+        for _ in range(3):
+            waiting = asyncio.ensure_future(cache.ranges("demo", {TOKEN: 0}, None))
+            await blocked(redis_server, 1)
+            waiting.cancel()
+            await blocked(redis_server, 0)
+
+
+def info(server: RedisServer) -> str:
+    with server.client(decode_responses=True) as client:
+        return "".join(f"{name}:{value}\r\n" for name, value in client.info("clients").items())
+
+
+async def blocked(server: RedisServer, readers: int) -> None:
+    """Return when so many readers wait; well before such a wait would end by itself."""
+    async with asyncio.timeout(LONGEST_WAIT / 2):
+        while f"blocked_clients:{readers}\r\n" not in info(server):  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.01)  # the server tells nobody when a client has gone
 
 
 async def test_cachers_that_write_at_once_leave_the_newest(redis_server: RedisServer) -> None:

@@ -10,6 +10,7 @@ from alpha_panda import __version__
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.cli import __main__ as entry
 from alpha_panda.cli import app
+from alpha_panda.cli.secrets import refuse_password
 from alpha_panda.contracts.resources import KINDS
 from alpha_panda.errors import DependencyUnavailableError
 from unit.cli.kit import Alpha, account, broken, feed, platform, strategy
@@ -289,3 +290,32 @@ def test_signals_are_left_as_they_were(alpha: Alpha) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     alpha("run", alpha.write("all.yaml", [feed()]), "--max-ticks", 5, "--output", "json")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+class TestPasswordsInOptions:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://user:hunter2@h:6379/0",
+            "redis://:hunter2@h",
+            "rediss://user:@h",
+            "unix://user:hunter2@/tmp/redis.sock",
+            "redis://h:6379/0?password=hunter2",
+        ],
+    )
+    def test_a_password_is_refused_and_not_repeated(self, alpha: Alpha, tmp_path: Path, url: str) -> None:
+        called = alpha("run", str(tmp_path), "--kafka", "h:1", "--redis", url)
+        assert called.code == 2
+        assert "hunter2" not in called.out + called.err
+        assert "ALPHAPANDA_REDIS_URL" in called.err
+        assert "ALPHAPANDA_REDIS_PASSWORD_FILE" in called.err
+
+    def test_what_is_no_address_is_refused(self, alpha: Alpha, tmp_path: Path) -> None:
+        called = alpha("run", str(tmp_path), "--kafka", "h:1", "--redis", "redis://:hunter2@[h")
+        assert called.code == 2
+        assert "--redis is no address" in called.err
+        assert "hunter2" not in called.err
+
+    @pytest.mark.parametrize("url", ["redis://h:6379/0", "redis://user@h", "unix:///tmp/redis.sock"])
+    def test_an_address_and_a_user_may_be_said(self, url: str) -> None:
+        refuse_password(url)

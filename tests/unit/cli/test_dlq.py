@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from alpha_panda.adapters.memory.consumer import MemoryConsumer
+from alpha_panda.adapters.memory.producer import MemoryProducer
 from alpha_panda.contracts.codec import decode_event, encode_event, encode_ticks, payload_hash
 from alpha_panda.contracts.enums import EventType, FeedMode, SignalClass
 from alpha_panda.contracts.events import VERSION, Envelope, Payload, Signal, TickBatch, ValidatedSignal
@@ -303,34 +305,50 @@ def test_a_replay_that_breaks_off_counts_what_went(
     monkeypatch.setenv("ALPHAPANDA_FETCH_MAX_RECORDS", "2")
     for n in range(5):
         set_aside(operator, RAW, f"{n}".encode())
-    real = operator.site.memory_bus.producer
-    calls = []
+    real, calls = MemoryProducer.send, []
 
-    def producer(client: str) -> Any:
-        context = real(client)
-        enter = context.__aenter__
+    async def broken_at_the_second(self: MemoryProducer, sent: Any) -> Any:
+        calls.append(len(sent))
+        if len(calls) == 2:
+            raise DependencyUnavailableError("bus", "gone")
+        return await real(self, sent)
 
-        async def opened() -> Any:
-            made: Any = await enter()
-            send = made.send
-
-            async def broken_at_the_second(sent: Any) -> Any:
-                calls.append(len(sent))
-                if len(calls) == 2:
-                    raise DependencyUnavailableError("bus", "gone")
-                return await send(sent)
-
-            made.send = broken_at_the_second
-            return made
-
-        monkeypatch.setattr(type(context), "__aenter__", lambda _: opened())
-        return context
-
-    monkeypatch.setattr(operator.site.bus, "producer", producer, raising=False)
+    monkeypatch.setattr(MemoryProducer, "send", broken_at_the_second)
     called = operator("dlq", "replay", RAW, "--all", "-o", "json")
     assert called.code == 1
     assert [item["offset"] for item in called.json["sent"]] == [0, 1]
     assert "gone" in called.json["problem"]
+
+
+def test_a_whole_queue_is_read_page_by_page_and_each_is_sent_before_the_next_is_read(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue may be longer than memory: at no time are more than two fetches in it."""
+    monkeypatch.setenv("ALPHAPANDA_FETCH_MAX_RECORDS", "2")
+    for n in range(7):
+        set_aside(operator, RAW, f"{n}".encode())
+    steps: list[tuple[str, int]] = []
+    real_fetch, real_send = MemoryConsumer.fetch, MemoryProducer.send
+
+    async def fetch(self: MemoryConsumer, *given: Any, **named: Any) -> Any:
+        found = await real_fetch(self, *given, **named)
+        steps.append(("read", len(found)))
+        return found
+
+    async def send(self: MemoryProducer, records: Any) -> Any:
+        steps.append(("sent", len(records)))
+        return await real_send(self, records)
+
+    monkeypatch.setattr(MemoryConsumer, "fetch", fetch)
+    monkeypatch.setattr(MemoryProducer, "send", send)
+    assert operator("dlq", "replay", RAW, "--all").code == 0
+    held = [0]
+    for what, count in steps:
+        held.append(held[-1] + (count if what == "read" else -count))
+    assert max(held) <= 4
+    assert sum(count for what, count in steps if what == "sent") == 7
+    monkeypatch.undo()
+    assert [item.value for item in records(operator, RAW)] == [f"{n}".encode() for n in range(7)]
 
 
 # --------------------------------------------------------------------------------------------------- purge

@@ -40,13 +40,13 @@ def test_an_account_is_halted_at_once_and_for_good(operator: Operator, word: str
 def test_a_halt_that_redis_forgot_while_kafka_was_told_is_in_force_all_the_same(operator: Operator) -> None:
     """The order-tracker may have read the topic before the latch was in it; nobody else would put it back."""
     site = operator.site
-    produced = site.bus.producer
+    produced = site.memory_bus.producer
 
     def forgetful(client: str) -> Any:
         site.database.restart(EMPTY_IMAGE)
         return produced(client)
 
-    site.bus.producer = forgetful
+    site.memory_bus.producer = forgetful  # type: ignore[method-assign]
     called = halted(operator, "paper")
     assert called.code in (0, 1)  # 1: nobody has written the scope's state again yet
     assert called.json["halts"][0]["in_force"] is True

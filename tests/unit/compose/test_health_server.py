@@ -36,7 +36,7 @@ class Stub:
             dead_lettered=0,
             last_event_ts=None,
             started_at=1,
-            details={},
+            details={"equity": "1234567.89", "orders": 3},
         )
 
 
@@ -95,6 +95,15 @@ async def test_the_status_is_one_object_a_service() -> None:
     assert status == 200
     assert '"service":"engine"' in text
     assert '"processed":3' in text
+
+
+async def test_whoever_reaches_the_port_learns_nothing_of_the_account() -> None:
+    stub = Stub()
+    async with serving(stub) as port:
+        _, text = await ask(port, "/statusz")
+    assert "equity" not in text
+    assert "1234567" not in text
+    assert stub.get_status().details  # where the rights are checked it stays
 
 
 async def test_without_a_port_nothing_listens() -> None:

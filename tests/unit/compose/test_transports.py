@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import structlog
 
-from alpha_panda.compose.transports import has_transports, journal_field, kafka_connection
+from alpha_panda.compose.checked_bus import CheckedBus
+from alpha_panda.compose.transports import _bus, has_transports, journal_field, kafka_connection
 from alpha_panda.errors import SettingsError
 from alpha_panda.runtime.settings import load_settings
 
@@ -17,6 +19,27 @@ def test_without_addresses_everything_is_in_the_process() -> None:
 
 def test_both_addresses_are_transports() -> None:
     assert has_transports(load_settings(kafka_bootstrap_servers="127.0.0.1:9092", redis_url=REDIS))
+
+
+@pytest.mark.parametrize(("given", "expected"), [(0, None), (1, 1), (3, 3)])
+def test_without_a_count_of_copies_the_cluster_decides(given: int, expected: int | None) -> None:
+    connection = kafka_connection(load_settings(kafka_replication_factor=given))
+    assert connection.replication_factor == expected
+    assert kafka_connection(load_settings()).replication_factor is None
+
+
+def test_tls_files_that_can_t_be_used_any_more_are_logged() -> None:
+    tell = kafka_connection(load_settings()).on_stale_tls
+    assert tell is not None
+    with structlog.testing.capture_logs() as logs:
+        tell("half a pair")
+    assert [(line["log_level"], line["reason"]) for line in logs] == [("warning", "half a pair")]
+
+
+@pytest.mark.parametrize(("live", "checks"), [(None, False), (False, True), (True, True)])
+async def test_topics_are_checked_where_services_run(live: bool | None, checks: bool) -> None:
+    async with _bus(load_settings(kafka_bootstrap_servers="127.0.0.1:1"), live) as bus:
+        assert isinstance(bus, CheckedBus) is checks
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ from alpha_panda.contracts.enums import (
     Validity,
 )
 from alpha_panda.contracts.events import (
+    MAX_NAME,
+    MAX_REASON,
+    MAX_SIGNAL_BYTES,
     PAYLOADS,
     VERSION,
     CancelRequest,
@@ -320,3 +323,70 @@ def test_the_hash_survives_the_wire() -> None:
     back = decode_event(encode_event(envelope())).data
     assert isinstance(back, Signal)
     assert payload_hash(back) == payload_hash(SIGNAL)
+
+
+def enveloped(payload: Any) -> bytes:
+    return encode_event(
+        Envelope(
+            id="e",
+            type=next(kind for kind, struct in PAYLOADS.items() if isinstance(payload, struct)),
+            version=VERSION,
+            ts=1,
+            source="s",
+            account="a",
+            key="k",
+            correlation_id="c",
+            causation_id="",
+            data=payload,
+        )
+    )
+
+
+TEXTS = [
+    *((SIGNAL, name, MAX_NAME) for name in ("signal_id", "strategy_id", "strategy_uid", "symbol")),
+    *((CANCEL, name, MAX_NAME) for name in ("signal_id", "strategy_uid", "symbol", "order_signal_id")),
+    (SIGNAL, "reason", MAX_REASON),
+    (CANCEL, "reason", MAX_REASON),
+]
+
+
+class TestLongSignals:
+    """What risk decides on it repeats: a signal that is too long could be decided on, and never told."""
+
+    @pytest.mark.parametrize(("payload", "name", "most"), TEXTS)
+    def test_a_text_of_a_signal_has_a_bound(
+        self, payload: Signal | CancelRequest, name: str, most: int
+    ) -> None:
+        fits = msgspec.structs.replace(payload, **{name: "é" * most})
+        assert decode_event(enveloped(fits)).data == fits
+        with pytest.raises(UndecodableRecordError, match=f"{most + 1} .*at most {MAX_NAME} and {MAX_REASON}"):
+            decode_event(enveloped(msgspec.structs.replace(payload, **{name: "x" * (most + 1)})))
+
+    def test_so_has_the_whole_a_number_may_be_long_too(self) -> None:
+        long = msgspec.structs.replace(SIGNAL, quantity=D("1" * MAX_SIGNAL_BYTES))
+        with pytest.raises(UndecodableRecordError, match=f"at most {MAX_SIGNAL_BYTES} are taken"):
+            decode_event(enveloped(long))
+
+    @pytest.mark.parametrize("wrap", ["validated", "rejected"])
+    def test_what_was_decided_before_can_still_be_read(self, wrap: str) -> None:
+        long = msgspec.structs.replace(SIGNAL, reason="x" * 100_000)
+        told = (
+            validated(long)
+            if wrap == "validated"
+            else msgspec.structs.replace(REJECTED, original_signal=long)
+        )
+        assert decode_event(enveloped(told)).data == told
+
+    @pytest.mark.parametrize("field", ["instrument_token", "expires_at"])
+    @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**40])
+    def test_a_whole_number_that_could_not_be_written_again_is_refused(self, field: str, number: int) -> None:
+        text = enveloped(SIGNAL).replace(
+            b'"%s":' % field.encode(), b'"%s":%d,"x":' % (field.encode(), number)
+        )
+        with pytest.raises(UndecodableRecordError, match=field):
+            decode_event(text)
+
+    @pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+    def test_the_greatest_and_the_least_whole_number_come_back(self, number: int) -> None:
+        made = msgspec.structs.replace(SIGNAL, expires_at=number)
+        assert decode_event(enveloped(made)).data == made

@@ -116,7 +116,7 @@ class Calls:
         self.plans: list[tuple[str, int, str]] = []
 
     def plan(self, how: str, name: str = "", nth: int = 1) -> None:
-        """How: "kill before", "kill after", "refuse", "lose reply"; name "": any call."""
+        """How: "kill before", "kill after", "refuse", "lose reply", "lose request"; name "": any call."""
         self.plans.append((name, nth, how))
 
     def count(self, name: str) -> int:
@@ -129,6 +129,8 @@ class Calls:
             raise asyncio.CancelledError
         if how == "refuse":
             raise DependencyUnavailableError("store", f"{name} refused by plan")
+        if how == "lose request":
+            raise UnknownOutcomeError(f"{name} lost by plan, and its reply too")
         result = await call()
         if how == "kill after":
             raise asyncio.CancelledError
@@ -154,6 +156,14 @@ class ServiceStub:
     def __init__(self, producer: Producer) -> None:
         self.producer = producer
         self.processed = 0
+        self.errors = 0
+        self.steps = 0
+
+    def progressed(self) -> None:
+        self.steps += 1
+
+    def record_error(self) -> None:
+        self.errors += 1
 
     def record_processed(self, n: int, event_ts: int) -> None:
         self.processed += n

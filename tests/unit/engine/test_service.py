@@ -23,7 +23,7 @@ from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Latch, Outcome, Quote
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.domain.order_events import order_event
-from alpha_panda.errors import DependencyUnavailableError, UndecodableRecordError, UnknownOutcomeError
+from alpha_panda.errors import DependencyUnavailableError, TransientError, UndecodableRecordError
 from alpha_panda.ports import Record
 from unit.engine.desk import ACCOUNT, FEED, SECOND, TOKEN, Calls, Desk
 
@@ -60,7 +60,7 @@ async def test_go_leads_to_one_call_one_event_and_an_entry_that_left_open(desk: 
         broker_tag(signal.signal_id),
     )
     assert await desk.open_ids() == []
-    assert engine.details() == {"orders_filled": 1}
+    assert engine.details() == {"orders_filled": 1, "unanswered": 0}
 
 
 async def test_the_quote_it_was_sent_on_is_in_entry_and_event(desk: Desk) -> None:
@@ -294,17 +294,96 @@ async def test_a_lost_reply_of_settle_leaves_the_telling_to_the_tracker(desk: De
     assert await desk.open_ids() == [signal.signal_id]
 
 
-async def test_a_lost_reply_of_a_refusal_ends_the_process_and_the_tracker_tells(desk: Desk) -> None:
+LOST = ("lose reply", "lose request")
+
+
+async def tracked(desk: Desk) -> list[EventType]:
+    """Let the order-tracker look twice; return all that was told by then."""
+    tracker = await desk.tracker()
+    await tracker.look_after()
+    await tracker.look_after()
+    return desk.told()
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_an_unanswered_refusal_is_retried_and_told_once(desk: Desk, lost: str) -> None:
+    """The engine lives on: asked again it finds the refusal written, or writes it."""
     desk.clock._now += 60 * SECOND
     signal = desk.signal()
     record = await desk.validated(signal)
     calls = Calls()
-    calls.plan("lose reply", "journal.refuse")
-    with pytest.raises(UnknownOutcomeError):
-        await desk.engine(calls).handle([record])
-    await desk.engine().handle([record])
-    assert desk.told() == []
-    assert await desk.open_ids() == [signal.signal_id]
+    calls.plan(lost, "journal.refuse")
+    engine = desk.engine(calls)
+    with pytest.raises(TransientError):
+        await engine.handle([record])
+    assert engine.details() == {"unanswered": 1}
+    await engine.handle([record])
+    assert (await tracked(desk), await desk.open_ids()) == ([EventType.ORDER_FAILED], [])
+    assert desk.broker.placed == []
+
+
+@pytest.mark.parametrize("begin", LOST)
+@pytest.mark.parametrize("refuse", LOST)
+async def test_a_store_that_answers_neither_begin_nor_refuse_ends_nothing_and_loses_no_signal(
+    desk: Desk, begin: str, refuse: str
+) -> None:
+    signal = desk.signal()
+    record = await desk.validated(signal)
+    calls = Calls()
+    calls.plan(begin, "journal.begin")
+    calls.plan(refuse, "journal.refuse")
+    engine = desk.engine(calls)
+    with pytest.raises(TransientError):
+        await engine.handle([record])
+    assert calls.count("trader.place") == 0
+    await engine.handle([record])
+    never_asked = (begin, refuse) == ("lose request", "lose request")
+    assert calls.count("trader.place") == int(never_asked)
+    assert (await desk.journal.get(signal.signal_id)) is not None
+    assert engine.details()["unanswered"] == 2
+
+
+async def test_a_dead_letter_whose_refusal_is_not_answered_is_tried_again(desk: Desk) -> None:
+    record = await desk.validated(desk.signal())
+    calls = Calls()
+    calls.plan("lose request", "journal.refuse")
+    engine = desk.engine(calls)
+    with pytest.raises(TransientError):
+        await engine.dead_letter(record, Code.BREAKER_OPEN, "store: down")
+    await engine.dead_letter(record, Code.BREAKER_OPEN, "store: down")
+    assert desk.told() == [EventType.ORDER_FAILED]
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_an_unanswered_acknowledgement_ends_nothing_and_no_broker_is_asked_again(
+    desk: Desk, lost: str
+) -> None:
+    signal = desk.signal()
+    calls = Calls()
+    calls.plan(lost, "journal.acknowledge")
+    engine = desk.engine(calls)
+    await engine.handle([await desk.validated(signal)])
+    assert desk.told() == [EventType.ORDER_FILLED]
+    assert await desk.open_ids() == ([signal.signal_id] if lost == "lose request" else [])
+    assert set(await tracked(desk)) == {EventType.ORDER_FILLED}
+    assert await desk.open_ids() == []
+    assert (calls.count("trader.place"), engine.details()["unanswered"]) == (1, 1)
+
+
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_cancellation_that_could_not_be_stored_is_told_as_unconfirmed_and_not_asked_again(
+    desk: Desk, lost: str
+) -> None:
+    order = desk.limit()
+    await desk.place(order)
+    calls = Calls()
+    calls.plan(lost, "journal.fill")
+    request = await cancel(desk, order, calls)
+    assert refusals(desk, request) == [(EventType.ORDER_UPDATED, Code.CANCEL_UNCONFIRMED)]
+    assert calls.count("trader.cancel") == 1
+    stored = lost == "lose reply"
+    assert (await desk.entry(order)).state is (EntryState.CANCELLED if stored else EntryState.PLACED)
+    assert (EventType.ORDER_CANCELLED in await tracked(desk)) is stored
 
 
 async def test_an_event_that_is_not_acknowledged_keeps_the_entry_open(desk: Desk) -> None:

@@ -199,6 +199,19 @@ class TestTicks:
             status.details | {"ticks": 2, "bad_rows": 5, "feed_epoch": 1, "mode": "replay"} == status.details
         )
 
+    async def test_a_stop_lets_what_was_taken_be_published_and_does_not_wait_for_a_quiet_source(
+        self, feed: Feed
+    ) -> None:
+        for taken in (True, False):
+            async with feed.running(f"pod-{taken}") as (service, task):
+                if taken:
+                    feed.source.queue.put_nowait(SourceBatch((101,), (1.0,), (START,)))
+                    await asyncio.sleep(0)
+                await service.stop()
+                await task
+                assert service.get_status().state == "stopped"
+        assert [batch.ticks[0].last_price for batch in await feed.batches() if batch.ticks] == [1.0]
+
     async def test_a_source_that_ends_leaves_the_service_standing(self, feed: Feed) -> None:
         async with feed.running() as (service, task):
             await feed.yields((101, 1.0, START))

@@ -1,11 +1,11 @@
 """What stays in `open` is told again, and nothing else, in its present revision (DESIGN section 4)."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from alpha_panda.contracts.enums import EntryState, EventType
+from alpha_panda.contracts.enums import EntryState, EventType, Side, SignalClass
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Outcome
 from alpha_panda.errors import DependencyUnavailableError
@@ -115,3 +115,48 @@ async def test_engine_and_tracker_tell_the_same_event_but_for_their_name(desk: D
     by_engine, by_tracker = desk.events()
     assert (by_engine.id, by_engine.data, by_engine.key) == (by_tracker.id, by_tracker.data, by_tracker.key)
     assert (by_engine.source, by_tracker.source) == ("engine/paper", "order-tracker/paper")
+
+
+# --------------------------------------------------------------------------------------------- much at once
+
+
+async def doubtful(desk: Desk, n: int) -> None:
+    desk.broker.answers.append(Outcome(state=EntryState.UNKNOWN))
+    await desk.place(desk.signal(n), SignalClass.REDUCING)
+
+
+async def test_many_are_one_batch_and_one_script(desk: Desk) -> None:
+    for n in range(1, 6):
+        await untold(desk, desk.signal(n))
+    calls = Calls()
+    journal: Any = Through("journal", desk.journal, calls)
+    producer: Any = Through("producer", desk.producer, calls)
+    teller = Announcer(ACCOUNT, desk.topics, journal)
+    await teller.repeat(producer)
+    assert await teller.repeat(producer) == 5
+    assert calls.names == ["journal.open_page"] * 2 + ["producer.send", "journal.acknowledge_all"]
+    assert await desk.open_ids() == []
+
+
+async def test_a_turn_reads_a_part_and_the_next_goes_on_from_there(desk: Desk) -> None:
+    for n in range(1, 8):
+        await untold(desk, desk.signal(n))
+    teller = Announcer(ACCOUNT, desk.topics, desk.journal, page=2, pages=2)
+    assert [await teller.repeat(desk.producer) for _ in range(4)] == [0, 0, 4, 3]
+    assert len(desk.told()) == 7
+    assert await desk.open_ids() == []
+
+
+async def test_orders_in_doubt_keep_none_behind_them_from_being_told(desk: Desk) -> None:
+    """They stay in `open`, before the others."""
+    for n in range(1, 5):
+        await doubtful(desk, n)
+    await untold(desk, desk.signal(5, side=Side.SELL))
+    teller = Announcer(ACCOUNT, desk.topics, desk.journal, page=2, pages=1)
+    assert sum([await teller.repeat(desk.producer) for _ in range(6)]) == 1
+
+
+async def test_nothing_to_tell_asks_nobody(desk: Desk) -> None:
+    calls = Calls()
+    await announcer(desk).tell(cast("Any", Through("producer", desk.producer, calls)))
+    assert calls.names == []

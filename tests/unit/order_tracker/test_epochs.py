@@ -1,11 +1,12 @@
 """The store comes back: rebuild, wait, read the book, and only then the epoch (DESIGN section 4)."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
 
+from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, EventType, TradingState
@@ -17,7 +18,7 @@ from alpha_panda.errors import FencedError
 from alpha_panda.order_tracker.latches import announce, halt, return_latch
 from alpha_panda.ports import Outgoing
 from alpha_panda.runtime.records import event_of
-from unit.engine.desk import ACCOUNT, SECOND, Calls, Desk
+from unit.engine.desk import ACCOUNT, SECOND, Calls, Desk, ServiceStub
 from unit.order_tracker.test_resolver import row
 
 WAIT = 5  # S; D is 0 on paper
@@ -277,12 +278,126 @@ async def test_a_latch_that_a_person_cleared_stays_cleared(desk: Desk) -> None:
     assert await latches(desk) == []
 
 
-async def test_what_cannot_be_decoded_is_left_out(desk: Desk) -> None:
-    await desk.producer.send([Outgoing(desk.topics.signals_validated, b"{", key="x")])
+GARBLED = (
+    "control",
+    "signals_validated",
+    "signals_rejected",
+    "orders_submitted",
+    "orders_filled",
+    "orders_failed",
+)
+
+
+@pytest.mark.parametrize("name", GARBLED)
+async def test_what_cannot_be_decoded_halts_the_account(desk: Desk, name: str) -> None:
+    """It may have been a latch, or the word that an order is filled."""
+    topic = getattr(desk.topics, name)
+    await desk.producer.send([Outgoing(topic, b"{", key="x"), Outgoing(topic, b"[", key="x")])
     await desk.place(desk.signal())
     await returned(desk)
+    calls = Calls()
+    await desk.tracker(calls)
+    run_id = await desk.journal.run_id()
+    assert await latches(desk) == [f"gap-unreadable-{topic}-{run_id}"]
+    assert (await desk.control.read([account_scope(ACCOUNT)]))[0].state is TradingState.HALTED
+    assert calls.count("producer.send") == calls.count("control.set_latch") == 1
+    assert calls.names.index("producer.send") < calls.names.index("control.set_latch")
+    assert calls.names.index("control.set_latch") < calls.names.index("journal.write_epoch")
+    assert (await desk.entry(desk.signal())).state is EntryState.FILLED  # the rest is read all the same
+
+
+async def test_a_control_record_that_cannot_be_read_halts_one_that_has_never_traded(clock: Any) -> None:
+    async with Desk(clock, ready=False) as desk:
+        await desk.producer.send([Outgoing(desk.topics.control, b"{", key="x")])
+        await desk.tracker()
+        assert len(await latches(desk)) == 1
+
+
+# ---------------------------------------------------------------------------------------- a large return
+
+
+async def test_what_ended_and_was_told_is_not_told_again(desk: Desk) -> None:
+    filled, resting, untold = desk.signal(1), desk.limit(2), desk.signal(3)
+    await desk.place(filled)
+    await desk.place(resting)
+    await desk.validated(untold)
+    told = desk.told()
+    before = await desk.entry(filled)
+    await returned(desk)
     await desk.tracker()
-    assert (await desk.entry(desk.signal())).state is EntryState.FILLED
+    assert await desk.open_ids() == [resting.signal_id, untold.signal_id]
+    assert (await desk.entry(filled)).revision == before.revision
+    assert desk.told() == told
+
+
+async def test_rejections_are_adopted_without_a_request_for_each(clock: Any) -> None:
+    async with Desk(clock, ready=False) as desk:
+        for n in range(1, 6):
+            signal = desk.signal(n)
+            rejected = RejectedSignal(original_signal=signal, code=Code.RATE_LIMIT, message="", decided_at=1)
+            event = desk.event(EventType.REJECTED_SIGNAL, signal, rejected)
+            await desk.produce(desk.topics.signals_rejected, event)
+        calls = Calls()
+        await desk.tracker(calls)
+        assert [name for name in calls.names if name.startswith("journal")] == [
+            "journal.epoch",
+            "journal.run_id",
+            "journal.adopt",
+            "journal.write_epoch",
+        ]
+        assert await desk.open_ids() == []
+        assert (await desk.entry(desk.signal(5))).state is EntryState.FAILED
+
+
+async def test_what_is_validated_is_adopted_page_by_page(desk: Desk) -> None:
+    desk.settings = desk.settings.model_copy(update={"fetch_max_records": 2})
+    for n in range(1, 6):
+        await desk.validated(desk.signal(n))
+    await returned(desk)
+    calls = Calls()
+    tracker = await desk.tracker(calls)
+    assert calls.count("journal.adopt") >= 3
+    assert len(await desk.journal.in_doubt()) == 5
+    assert cast("ServiceStub", tracker.service).steps >= 2 * 3  # each page read, each page adopted
+
+
+async def test_a_long_wait_tells_that_it_goes_on(desk: Desk) -> None:
+    """Liveness would end a start that says nothing for `stall_seconds`, again and again."""
+    await desk.place(desk.signal())
+    await returned(desk)
+    leading = asyncio.create_task(desk.tracker(live=True))
+    tracker = await leading
+    assert cast("ServiceStub", tracker.service).steps >= 35 // 5
+
+
+async def test_a_book_that_can_not_be_read_is_read_again_without_another_wait(desk: Desk) -> None:
+    await desk.place(desk.signal())
+    await returned(desk)
+    began = desk.clock.now()
+    calls = Calls()
+    for _ in range(2):
+        calls.plan("refuse", "trader.order_book")
+    await desk.tracker(calls)
+    assert calls.count("trader.order_book") == 3
+    assert desk.clock.now() == began + (1 + 2) * WAIT * SECOND
+    assert await desk.journal.epoch() is not None
+
+
+async def test_what_an_engine_tells_during_the_wait_counts(desk: Desk) -> None:
+    """Its event was on its way when the outcomes were read: LOST beside it would be a contradiction."""
+    signal = desk.signal()
+    entry = await desk.place(signal)
+    (told,) = desk.events()
+    async with Desk(VirtualClock(desk.clock.now()), ready=True) as other:
+        await other.validated(signal)
+        await returned(other)
+        leading = asyncio.create_task(other.tracker())
+        await other.clock.advance(1)
+        assert (await other.entry(signal)).state is EntryState.UNKNOWN
+        await other.produce(other.topics.orders_filled, told)
+        await leading
+        found = await other.entry(signal)
+        assert (found.state, found.filled_quantity) == (EntryState.FILLED, entry.filled_quantity)
 
 
 async def test_an_engine_that_settles_during_the_rebuild_is_believed(desk: Desk) -> None:

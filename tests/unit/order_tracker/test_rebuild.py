@@ -22,7 +22,7 @@ def rebuilt(*events: Envelope) -> list[JournalEntry]:
     rebuild = Rebuild()
     for event in events:
         rebuild.add(event)
-    return rebuild.entries(NOW, SEND_BY)
+    return rebuild.entries(NOW, SEND_BY) + rebuild.refusals(NOW)
 
 
 def about(entry: JournalEntry, **changes: object) -> Envelope:
@@ -122,10 +122,11 @@ async def test_what_was_rejected_is_failed(desk: Desk) -> None:
     rejected = RejectedSignal(original_signal=signal, code=Code.RATE_LIMIT, message="many", decided_at=7)
     rebuild = Rebuild()
     rebuild.add(desk.event(EventType.REJECTED_SIGNAL, signal, rejected))
-    (entry,) = rebuild.entries(NOW, SEND_BY)
+    (entry,) = rebuild.refusals(NOW)
     assert (entry.state, entry.code, entry.message) == (EntryState.FAILED, Code.RATE_LIMIT, "many")
     assert (entry.signal_class, entry.created_at) == (SignalClass.INCREASING, 7)
     assert rebuild.refused == [signal.signal_id]
+    assert rebuild.told([entry]) == {signal.signal_id}
 
 
 async def test_a_rejected_cancel_is_no_order(desk: Desk) -> None:

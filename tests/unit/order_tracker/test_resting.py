@@ -17,6 +17,7 @@ from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Outcome
 from alpha_panda.order_tracker.service import OrderTracker
 from alpha_panda.runtime.records import event_of
+from alpha_panda.runtime.tasks import Crew, Runner
 from unit.engine.desk import FEED, OTHER_TOKEN, SECOND, TOKEN, Desk, Harm, documents
 
 XBOM = {"calendar": "XBOM"}  # START is a Friday, 14:15 in Mumbai; the session ends at 15:30
@@ -470,3 +471,49 @@ async def test_ranges_that_follow_at_once_still_count_for_an_order_in_parts(cloc
         await after(desk, 0)
         task.cancel()
         assert await state(desk, signal) is EntryState.FILLED
+
+
+# --------------------------------------------------------------------------------------------- being stopped
+
+
+@pytest.mark.parametrize("watching", [True, False])
+async def test_a_stop_interrupts_the_following_where_it_waits(desk: Desk, *, watching: bool) -> None:
+    """However long there was nothing to match, it was waiting, not stuck."""
+    if watching:
+        await desk.place(desk.limit())
+    tracker = await desk.tracker()
+    await tracker.look_after()
+    crew = Crew(5)
+    runner = Runner("resting", lambda: tracker.resting.follow(desk.producer), gated=False)
+    serving = asyncio.create_task(crew.serve([runner]))
+    await after(desk, 0)
+    assert runner.busy_seconds() == 0
+    crew.request_stop()
+    assert await serving
+
+
+async def test_a_stop_lets_a_match_come_to_its_end(desk: Desk) -> None:
+    signal = desk.limit()
+    await desk.place(signal)
+    filling, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_fill(name: str, call: Any) -> Any:
+        if name == "journal.fill":
+            filling.set()
+            await go_on.wait()
+        return await call()
+
+    tracker = await desk.tracker(slow_fill)
+    await tracker.look_after()
+    crew = Crew(5)
+    runner = Runner("resting", lambda: tracker.resting.follow(desk.producer), gated=False)
+    serving = asyncio.create_task(crew.serve([runner]))
+    await after(desk)
+    await desk.range(2390.0, 2500.0, 2450.0)
+    await filling.wait()
+    crew.request_stop()
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await serving
+    assert desk.told() == [EventType.ORDER_PLACED, EventType.ORDER_FILLED]
+    assert await desk.open_ids() == []

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from alpha_panda.adapters.memory.database import EMPTY_IMAGE
 from alpha_panda.contracts.enums import EntryState, EventType, OrderStatus, TradingState
 from alpha_panda.contracts.events import ControlChanged
 from alpha_panda.contracts.scopes import account_scope
@@ -274,7 +275,7 @@ async def test_the_latch_is_in_kafka_before_it_is_in_the_store(desk: Desk) -> No
     )
     producer: Any = Through("producer", desk.producer, calls)
     await tapped.settle(desk.lease, book(0, [row(entry)]), producer)
-    assert calls.names == ["journal.find_tag", "producer.send", "journal.correct"]
+    assert calls.names == ["journal.find_tags", "journal.get_many", "producer.send", "journal.correct"]
     change = event_of(desk.records[-1]).data
     assert isinstance(change, ControlChanged)
     assert (change.latch_id, change.action, change.set_by) == (f"late-{entry.tag}", "set", "order-tracker")
@@ -299,3 +300,85 @@ async def test_what_contradicts_what(desk: Desk) -> None:
     assert contradicts(lost, Outcome(state=EntryState.FAILED, filled_quantity=Decimal(1)))
     resting = replace(entry, state=EntryState.PLACED, filled_quantity=Decimal(0))
     assert not contradicts(resting, Outcome(state=EntryState.FILLED, filled_quantity=Decimal(10)))
+
+
+# ------------------------------------------------------------------------------------------ round trips
+
+
+def noted(desk: Desk) -> tuple[Strays, Calls]:
+    calls = Calls()
+    journal: Any = Through("journal", desk.journal, calls)
+    instruments = desk.resources.feeds["demo"].instruments
+    return Strays(desk.topics, journal, desk.clock, instruments), calls
+
+
+async def test_all_rows_are_asked_for_at_once(desk: Desk) -> None:
+    rested = [await desk.place(desk.limit(n)) for n in (1, 2, 3)]
+    nothing: dict[str, Any] = {"status": OrderStatus.PLACED, "filled_quantity": Decimal(0)}
+    rows = [row(entry, broker_order_id=entry.broker_order_id, **nothing) for entry in rested]
+    rows += [row(entry, tag="", broker_order_id=f"x{n}") for n, entry in enumerate(rested)]
+    judge, calls = noted(desk)
+    await judge.settle(desk.lease, book(0, rows), desk.producer)
+    assert calls.names == ["journal.find_tags", "journal.get_many"] + ["journal.orphan"] * 3
+
+
+async def test_a_row_that_is_over_is_not_asked_for_until_it_changes(desk: Desk) -> None:
+    entry = await desk.place(desk.signal())
+    filled = row(entry, broker_order_id=entry.broker_order_id)
+    judge, calls = noted(desk)
+    asked: list[tuple[str, ...]] = []
+    find_tags = desk.journal.find_tags
+
+    async def asking(*tags: str) -> dict[str, JournalEntry]:
+        asked.append(tags)
+        return await find_tags(*tags)
+
+    desk.journal.find_tags = asking  # type: ignore[method-assign]
+    for _ in range(3):
+        await judge.settle(desk.lease, book(0, [filled]), desk.producer)
+    assert calls.count("journal.find_tags") == 3
+    assert asked == [(filled.tag,), (), ()]
+    more = replace(filled, filled_quantity=filled.filled_quantity + 1, quantity=filled.quantity)
+    (corrected,) = await judge.settle(desk.lease, book(0, [more]), desk.producer)
+    assert (corrected.late, corrected.filled_quantity) == (True, filled.filled_quantity + 1)
+
+
+@pytest.mark.parametrize("how", ["forget", "lease", "gone for a while"])
+async def test_what_is_remembered_is_forgotten(desk: Desk, how: str) -> None:
+    """A store that has lost its tail may not know the order any more; each of its runs has leases of its own."""
+    entry = await desk.place(desk.signal())
+    filled = row(entry, broker_order_id=entry.broker_order_id)
+    judge, _ = noted(desk)
+    await judge.settle(desk.lease, book(0, [filled]), desk.producer)
+    assert judge._settled == {entry.broker_order_id: filled}
+    if how == "gone for a while":
+        await judge.settle(desk.lease, book(0, []), desk.producer)
+    desk.database.restart(EMPTY_IMAGE)
+    await desk.take_over()
+    judge._under = desk.lease + (how == "lease")
+    if how == "forget":
+        judge.forget()
+    (booked,) = await judge.settle(desk.lease, book(0, [filled]), desk.producer)
+    assert booked.signal_id == f"external:{filled.broker_order_id}"
+
+
+async def test_a_row_of_an_order_in_doubt_is_looked_at_again(desk: Desk) -> None:
+    """Its engine may yet say that the broker refused it."""
+    desk.broker.answers.append(Outcome(state=EntryState.UNKNOWN))
+    entry = await desk.place(desk.signal())
+    taken = row(entry)
+    judge, _ = noted(desk)
+    assert await judge.settle(desk.lease, book(0, [taken]), desk.producer) == []
+    await desk.journal.resolve(desk.lease, entry.signal_id, REFUSED)
+    (corrected,) = await judge.settle(desk.lease, book(0, [taken]), desk.producer)
+    assert (corrected.state, corrected.late) == (EntryState.FILLED, True)
+
+
+async def test_two_orders_of_one_tag_in_one_reading_are_two(desk: Desk) -> None:
+    """The first takes the entry; the second is judged by what it is then."""
+    entry = await ended(desk, EntryState.LOST)
+    rows = [row(entry, broker_order_id="b1"), row(entry, broker_order_id="b2")]
+    corrected, booked = await settle(desk, *rows)
+    assert (corrected.signal_id, corrected.broker_order_id) == (entry.signal_id, "b1")
+    assert booked.signal_id == "external:b2"
+    assert sorted(await latches(desk)) == [f"late-{entry.tag}", "stray-b2"]

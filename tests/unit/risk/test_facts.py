@@ -1,12 +1,37 @@
 """What the gate is told about a signal, through the running service."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pytest
 
 from alpha_panda.adapters.memory.clock import VirtualClock
+from alpha_panda.adapters.memory.prices import MemoryPriceCache
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
+from alpha_panda.errors import UndecodableRecordError
 from alpha_panda.testing.taps import Harm
 from unit.risk.world import ACCOUNT, BUY, RELIANCE, SELL, TCS, RiskWorld, documents, signal
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Tokens whose price is no price of ours: who asks for one among others is told so, and nothing of the others."""
+    bad: set[int] = set()
+    for name in ("read_many", "readings"):
+        ask = getattr(MemoryPriceCache, name)
+
+        async def asked(
+            self: MemoryPriceCache, feed: str, tokens: Sequence[int], ask: Any = ask
+        ) -> Mapping[int, Any]:
+            if bad & set(tokens):
+                raise UndecodableRecordError("redis: what price holds is not ours")
+            found: Mapping[int, Any] = await ask(self, feed, tokens)
+            return found
+
+        monkeypatch.setattr(MemoryPriceCache, name, asked)
+    return bad
+
 
 SCOPES = (PLATFORM, account_scope(ACCOUNT), strategy_scope("alpha"))
 
@@ -19,6 +44,35 @@ class TestPrices:
             await world.signal("s1")
             await world.signal("s2")
             assert world.codes() == {"s1": "PRICE_MISSING"}
+
+    @pytest.mark.parametrize("bad", [{RELIANCE}, {RELIANCE, TCS}])
+    async def test_a_price_that_can_not_be_read_is_as_good_as_none_and_takes_no_other_along(
+        self, clock: VirtualClock, unreadable: set[int], bad: set[int]
+    ) -> None:
+        world = await RiskWorld(clock).open()
+        async with world.running() as task:
+            unreadable |= bad
+            pairs = [("s1", RELIANCE), ("s2", TCS), ("s3", RELIANCE)]
+            await world.put(*(world.raw(signal(name, token=token)) for name, token in pairs))
+            missing = {name: "PRICE_MISSING" for name, token in pairs if token in bad}
+            assert world.codes() == missing
+            assert world.letters(world.topics.signals_raw) == []
+            assert not task.done()
+
+    async def test_what_is_held_keeps_its_last_value_while_its_price_can_not_be_read(
+        self, clock: VirtualClock, unreadable: set[int]
+    ) -> None:
+        """10 of each at 100; the one is 110 now, of the other nobody knows: 1,000,100, and not less."""
+        world = await RiskWorld(clock).open()
+        async with world.running() as task:
+            await world.fill(await world.signal("s1"))
+            await world.fill(await world.signal("s2", token=TCS))
+            await world.pass_seconds(1)
+            unreadable |= {RELIANCE}
+            await world.price({RELIANCE: 1.0, TCS: 110.0})
+            await world.pass_seconds(2)
+            assert world.services["risk"].get_status().details["equity"] == "1000100"
+            assert not task.done()
 
     async def test_no_price_no_order(self, clock: VirtualClock) -> None:
         world = await RiskWorld(clock).open(prices=False)

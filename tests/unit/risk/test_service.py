@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.codec import payload_hash
 from alpha_panda.contracts.enums import OrderStatus, SignalClass, TradingState, Verdict
-from alpha_panda.contracts.events import ValidatedSignal
+from alpha_panda.contracts.events import CheckResult, ValidatedSignal
 from alpha_panda.contracts.keys import risk_lease
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Decision
@@ -307,6 +307,7 @@ class TestPlaceInTheInput:
                 correlation_id=name,
                 causation_id="",
                 closing=closing,
+                checks=[CheckResult("schema", True)],
             )
             await world.decisions.record(epoch, stored)
         await world.put(world.order(update(signal("c2", SELL), OrderStatus.CANCELLED)))
@@ -314,6 +315,10 @@ class TestPlaceInTheInput:
             assert world.told() == [("c1", VALIDATED), ("c2", VALIDATED)]
             await world.restart()
             assert world.told()[2:] == [("c1", VALIDATED)]
+        first, _, again = (event.data for event in world.events(world.topics.signals_validated))
+        assert isinstance(first, ValidatedSignal)
+        assert first == again
+        assert first.checks == [CheckResult("schema", True)]
 
 
 class TestLock:
@@ -488,9 +493,9 @@ class TestGaps:
         async with world.running():
             gate, known = asyncio.Event(), world.journal.known
 
-            async def slow(signal_id: str) -> bool:
+            async def slow(*signal_ids: str) -> frozenset[str]:
                 await gate.wait()
-                return await known(signal_id)
+                return await known(*signal_ids)
 
             world.journal.known = slow  # type: ignore[method-assign]
             await world.signal("s1")

@@ -31,7 +31,13 @@ def down(dependency: str = "redis") -> DependencyUnavailableError:
 def consuming(
     world: World, handler: Callable[[Sequence[Record]], Awaitable[None]], **options: Any
 ) -> StreamService:
-    return world.builder().consume(SUBSCRIPTION, handler, **options).build()
+    return world.builder().consume(SUBSCRIPTION, handler, **{"lanes": world.lanes, **options}).build()
+
+
+@pytest.fixture(params=[0, 4], ids=["batches", "lanes"])
+def either_mode(request: pytest.FixtureRequest, world: World) -> None:
+    """Consume in batches, and in lanes: the promises are the same."""
+    world.lanes = request.param
 
 
 class Told:
@@ -100,7 +106,31 @@ class TestBatches:
             assert [letter.value for letter in await world.letters()] == [b"b"]
             assert (service.get_status().errors, service.get_status().dead_lettered) == (2, 1)
 
+    async def test_a_stop_ends_the_wait_and_commits_what_was_done_before_it(self, world: World) -> None:
+        handler = Handler()
+        handler.poison["b"] = down
+        await world.produce("a", "b", "c")
+        service = consuming(world, handler)
+        async with world.running(service) as run:
+            await world.clock.advance(5)
+            await service.stop()
+            await run
+        assert await world.committed() == 1
+        assert await world.letters() == []
+        assert ["c"] not in handler.calls
 
+    async def test_a_batch_is_not_tried_as_a_whole_while_a_dependency_is_in_doubt(self, world: World) -> None:
+        handler = Handler()
+        handler.failures = [down()] * 5
+        await world.produce("a")
+        async with world.running(consuming(world, handler)):
+            await world.clock.advance(5)
+            await world.produce("b", "c")
+            await world.clock.advance(10)
+            assert handler.calls == [["a"]] * 6 + [["b", "c"]]
+
+
+@pytest.mark.usefixtures("either_mode")
 class TestRetries:
     async def test_a_record_error_is_not_retried_and_its_letter_tells_all(self, world: World) -> None:
         handler, told = Handler(), Told()
@@ -143,7 +173,7 @@ class TestRetries:
             raise TransientError("busy")
 
         await world.produce("a")
-        async with world.running(world.builder().consume(SUBSCRIPTION, fail).build()):
+        async with world.running(world.builder().consume(SUBSCRIPTION, fail, lanes=world.lanes).build()):
             await world.clock.advance(10)
         waits = [later - earlier for earlier, later in pairwise(times)]
         assert len(waits) == 4
@@ -184,13 +214,14 @@ class TestRetries:
                 raise TransientError("busy")
 
             await world.produce("a")
-            async with world.running(world.builder().consume(SUBSCRIPTION, fail).build()):
+            async with world.running(world.builder().consume(SUBSCRIPTION, fail, lanes=world.lanes).build()):
                 await world.clock.advance(5)
         waits = [[later - times[0] for later in times] for times in ends]
         assert len(waits[0]) == 5
         assert waits[0] == waits[1]
 
 
+@pytest.mark.usefixtures("either_mode")
 class TestMustExit:
     @pytest.mark.parametrize("error", [FencedError("stale"), UnknownOutcomeError("reply lost")])
     @pytest.mark.parametrize("batch", [("a",), ("a", "b")])
@@ -225,9 +256,10 @@ class TestMustExit:
         async with world.running(consuming(world, first)) as run:
             await asyncio.gather(run, return_exceptions=True)
         async with world.running(consuming(world, second)):
-            assert second.calls == [["a", "b"]]
+            assert sum(second.calls, []) == ["a", "b"]  # noqa: RUF017 - two
 
 
+@pytest.mark.usefixtures("either_mode")
 class TestPause:
     async def test_while_the_breaker_is_open_it_waits_and_loses_nothing(self, world: World) -> None:
         handler = Handler()
@@ -269,19 +301,6 @@ class TestPause:
             assert len(handler.calls) == 21
             assert await world.letters() == []
 
-    async def test_a_stop_ends_the_wait_and_commits_what_was_done_before_it(self, world: World) -> None:
-        handler = Handler()
-        handler.poison["b"] = down
-        await world.produce("a", "b", "c")
-        service = consuming(world, handler)
-        async with world.running(service) as run:
-            await world.clock.advance(5)
-            await service.stop()
-            await run
-        assert await world.committed() == 1
-        assert await world.letters() == []
-        assert ["c"] not in handler.calls
-
     async def test_a_stop_ends_the_waiting_for_a_handlers_own_breaker(self, world: World) -> None:
         handler = Handler()
         handler.poison["a"] = lambda: BreakerOpenError("elsewhere", "open")
@@ -294,17 +313,8 @@ class TestPause:
             await run
         assert await world.committed() is None
 
-    async def test_a_batch_is_not_tried_as_a_whole_while_a_dependency_is_in_doubt(self, world: World) -> None:
-        handler = Handler()
-        handler.failures = [down()] * 5
-        await world.produce("a")
-        async with world.running(consuming(world, handler)):
-            await world.clock.advance(5)
-            await world.produce("b", "c")
-            await world.clock.advance(10)
-            assert handler.calls == [["a"]] * 6 + [["b", "c"]]
 
-
+@pytest.mark.usefixtures("either_mode")
 class TestDeadLetterAction:
     def service(self, world: World, handler: Handler, told: Told) -> StreamService:
         return consuming(
@@ -362,6 +372,7 @@ class TestDeadLetterAction:
         assert told.calls == [("a", Code.DEPENDENCY_UNAVAILABLE, "redis: no answer")]
 
 
+@pytest.mark.usefixtures("either_mode")
 class TestPassingTheBreaker:
     """`passes_breaker`: what an open breaker must not refuse."""
 
@@ -424,6 +435,7 @@ class TestPassingTheBreaker:
         assert handler.calls[-2:] == [["a"], ["!b"]]
 
 
+@pytest.mark.usefixtures("either_mode")
 class TestSettingAside:
     async def test_a_record_whose_letter_can_not_be_written_waits_uncommitted(self, world: World) -> None:
         handler = Handler()
@@ -518,8 +530,13 @@ class FaultyConsumer:
 
 class FaultyBus:
     def __init__(
-        self, inner: Any, commits: Sequence[Exception] = (), fetches: Sequence[Exception] = ()
+        self,
+        inner: Any,
+        commits: Sequence[Exception] = (),
+        fetches: Sequence[Exception] = (),
+        kind: type[FaultyConsumer] = FaultyConsumer,
     ) -> None:
+        self.kind = kind
         self._inner, self.failing_commits, self.failing_fetches = inner, list(commits), list(fetches)
         self.commits: list[dict[TopicPartition, int]] = []
 
@@ -535,18 +552,21 @@ class _Opened:
         self._manager, self._bus = manager, bus
 
     async def __aenter__(self) -> FaultyConsumer:
-        return FaultyConsumer(await self._manager.__aenter__(), self._bus)
+        return self._bus.kind(await self._manager.__aenter__(), self._bus)
 
     async def __aexit__(self, *error: object) -> None:
         await self._manager.__aexit__(*error)
 
 
+@pytest.mark.usefixtures("either_mode")
 class TestFaultsOfTheBus:
     async def test_a_partition_that_moved_away_is_dropped_and_reading_goes_on(self, world: World) -> None:
         handler = Handler()
         bus = FaultyBus(world.bus, commits=[RebalancedError("moved")])
         await world.produce("a")
-        async with world.running(world.builder(bus=bus).consume(SUBSCRIPTION, handler).build()):
+        async with world.running(
+            world.builder(bus=bus).consume(SUBSCRIPTION, handler, lanes=world.lanes).build()
+        ):
             assert await world.committed() is None
             await world.produce("b")
             await world.settle()
@@ -558,16 +578,51 @@ class TestFaultsOfTheBus:
         subscription = Subscription(GROUP, topics=(TOPIC, "other"))
         await world.produce("a")
         await world.bus.ensure_topics([TopicSpec("other", 1)])
-        async with world.running(world.builder(bus=bus).consume(subscription, Handler()).build()):
+        async with world.running(
+            world.builder(bus=bus).consume(subscription, Handler(), lanes=world.lanes).build()
+        ):
             await world.produce("x", topic="other")
             await world.settle()
         assert bus.commits == [{TopicPartition(TOPIC, 0): 1}, {TopicPartition("other", 0): 1}]
+
+    async def test_one_partition_that_moved_away_does_not_cost_the_commit_of_the_others(
+        self, world: World
+    ) -> None:
+        """One is not assigned any more; another went away and came back, so that its offset is refused too."""
+        gone, back, ours = (TopicPartition(topic, 0) for topic in ("gone", "back", "ours"))
+
+        class Rebalanced(FaultyConsumer):
+            def assignment(self) -> frozenset[TopicPartition]:
+                return frozenset({back, ours})
+
+            async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+                self._bus.commits.append(offsets)
+                if gone in offsets or back in offsets:
+                    raise RebalancedError("moved")
+
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(_records: Sequence[Record]) -> None:
+            begun.set()
+            await go_on.wait()
+
+        bus = FaultyBus(world.bus, kind=Rebalanced)
+        for topic in ("gone", "back", "ours"):
+            await world.produce(topic, topic=topic)
+        subscription = Subscription(GROUP, topics=("gone", "back", "ours"))
+        service = world.builder(bus=bus).consume(subscription, hold, lanes=world.lanes).build()
+        async with world.running(service):
+            await begun.wait()
+            go_on.set()
+            await world.settle()
+        everything = {gone: 1, back: 1, ours: 1}
+        assert bus.commits == [everything, {back: 1}, {ours: 1}]
 
     async def test_a_commit_that_failed_is_covered_by_the_one_at_the_stop(self, world: World) -> None:
         handler = Handler()
         bus = FaultyBus(world.bus, commits=[down("kafka")])
         await world.produce("a")
-        service = world.builder(bus=bus).consume(SUBSCRIPTION, handler).build()
+        service = world.builder(bus=bus).consume(SUBSCRIPTION, handler, lanes=world.lanes).build()
         async with world.running(service) as run:
             assert await world.committed() is None
             assert service.get_status().errors == 1
@@ -579,7 +634,7 @@ class TestFaultsOfTheBus:
         handler = Handler()
         bus = FaultyBus(world.bus, fetches=[down("kafka")] * 7)
         await world.produce("a")
-        service = world.builder(bus=bus).consume(SUBSCRIPTION, handler).build()
+        service = world.builder(bus=bus).consume(SUBSCRIPTION, handler, lanes=world.lanes).build()
         async with world.running(service):
             await world.clock.advance(60)
             assert handler.calls == [["a"]]
@@ -591,7 +646,7 @@ class TestFaultsOfTheBus:
     ) -> None:
         handler = Handler()
         subscription = Subscription(GROUP, topics=(TOPIC,), from_latest=from_latest)
-        service = world.builder().consume(subscription, handler).build()
+        service = world.builder().consume(subscription, handler, lanes=world.lanes).build()
         await world.produce("first")
         async with world.bus.consumer(SUBSCRIPTION) as consumer:
             await consumer.fetch(1)
@@ -614,7 +669,7 @@ async def test_the_letters_topic_is_there_before_anything_is_consumed(world: Wor
 async def test_topics_of_a_reader_by_itself_have_letters_too(world: World) -> None:
     await world.bus.ensure_topics([TopicSpec(TOPIC, 1)])
     subscription = Subscription(GROUP, partitions=(TopicPartition(TOPIC, 0),))
-    async with world.running(world.builder().consume(subscription, Handler()).build()):
+    async with world.running(world.builder().consume(subscription, Handler(), lanes=world.lanes).build()):
         assert await world.letters() == []
 
 
@@ -734,6 +789,91 @@ class TestLanes:
         assert seen == ["a", "c"]  # and `d` was never begun
         assert await world.committed() is None
 
+    async def test_a_record_that_hangs_holds_up_its_key_alone_and_no_input(self, world: World) -> None:
+        """Only what lies behind it in its partition is not committed meanwhile."""
+        go_on, seen = asyncio.Event(), list[str]()
+
+        async def handle(records: Sequence[Record]) -> None:
+            seen.append(records[0].value.decode())
+            if seen == ["a"]:
+                await go_on.wait()
+
+        await world.produce("a", "b")
+        async with world.running(consuming(world, handle, lanes=2)):
+            assert seen == ["a", "b"]
+            await world.produce("c", "a", "d", "x")
+            await world.settle()
+            assert seen == ["a", "b", "c", "d", "x"]
+            assert await world.committed() is None
+            go_on.set()
+            await world.settle()
+            assert seen == ["a", "b", "c", "d", "x", "a"]
+            assert await world.committed() == 6
+
+    async def test_no_more_is_taken_than_may_come_again(self, make_world: Callable[..., World]) -> None:
+        world, begun = make_world(), list[str]()
+
+        async def hang(records: Sequence[Record]) -> None:
+            begun.append(records[0].value.decode())
+            await asyncio.Event().wait()
+
+        await world.produce(*"abcdef")
+        async with world.running(consuming(world, hang, lanes=4, max_records=2)):
+            assert begun == ["a", "b"]
+
+    async def test_a_lane_that_insists_does_not_keep_a_service_that_must_end(self, world: World) -> None:
+        world.bus.faults.fail_sends(10_000, topic=DLQ)
+
+        async def handle(records: Sequence[Record]) -> None:
+            if records[0].value == b"bad":
+                raise RecordError("bad")
+            await world.clock.sleep(3)
+            raise FencedError("another one has taken over")
+
+        await world.produce("bad", "b")
+        async with world.running(consuming(world, handle, lanes=2)) as task:
+            await world.clock.advance(3)
+            await world.settle()
+            assert task.done()
+            with pytest.raises(FencedError):
+                await task
+        assert await world.committed() is None
+
+    async def test_a_stop_interrupts_lanes_that_only_wait_and_commits_what_is_done(
+        self, world: World
+    ) -> None:
+        handler = Handler()
+        handler.poison["c"] = down
+        await world.produce("a", "b", "c")
+        service = consuming(world, handler, lanes=3)
+        async with world.running(service) as run:
+            await world.clock.advance(2)
+            begun = world.clock.monotonic()
+            await service.stop()
+            await run
+            assert world.clock.monotonic() == begun
+        assert await world.committed() == 2
+
+    async def test_when_the_probe_has_closed_the_breaker_all_lanes_work_again(self, world: World) -> None:
+        failing, under_way, most = True, 0, 0
+
+        async def handle(_records: Sequence[Record]) -> None:
+            nonlocal under_way, most
+            if failing:
+                raise down()
+            under_way += 1
+            most = max(most, under_way)
+            await world.clock.sleep(1)
+            under_way -= 1
+
+        await world.produce(*"abcdefghijklmnopqrstuvwxyz")
+        async with world.running(consuming(world, handle, lanes=3)):
+            await world.clock.advance(5)
+            failing = False
+            await world.clock.advance(60)
+            assert await world.committed() == 26
+            assert most == 3
+
     async def test_a_kill_cuts_off_every_lane(self, world: World) -> None:
         ended: list[str] = []
 
@@ -760,6 +900,62 @@ class TestHealth:
             assert service.stuck() == []
             await service.stop()
         assert service.not_ready_because() == ["engine is stopped"]
+
+    async def test_a_lane_that_hangs_is_stuck_whatever_the_others_do(self, world: World) -> None:
+        async def handle(records: Sequence[Record]) -> None:
+            if records[0].value == b"hangs":
+                await asyncio.Event().wait()
+
+        impatient = World(world.clock, stall_seconds=0.05)
+        service = consuming(impatient, handle, lanes=2)
+        async with impatient.running(service):
+            await impatient.produce("hangs")
+            for value in "abcdefgh":
+                await impatient.produce(value)
+                await impatient.settle()
+                await asyncio.sleep(0.01)
+            (line,) = service.stuck()
+            assert line.startswith(f"engine: 'consume {GROUP}' busy for ")
+
+    @pytest.mark.parametrize("lanes", [1, 4])
+    async def test_a_lane_that_gets_on_is_not_stuck_however_much_there_is_of_its_key(
+        self, world: World, lanes: int
+    ) -> None:
+        impatient, done = World(world.clock, stall_seconds=0.1), asyncio.Event()
+        stuck: list[str] = []
+
+        async def handle(_records: Sequence[Record]) -> None:
+            await asyncio.sleep(0.02)
+            stuck.extend(service.stuck())
+            if service.get_status().processed == 8:
+                done.set()
+            service.record_processed(1, 0)
+
+        await impatient.produce(*["a"] * 9)
+        service = consuming(impatient, handle, lanes=lanes)
+        with impatient.clock.hold():
+            run = asyncio.create_task(service.run())
+            await done.wait()
+            await service.stop()
+            await run
+        assert stuck == []
+
+    @pytest.mark.parametrize("lanes", [0, 4])
+    async def test_waiting_for_a_bus_or_a_dependency_that_is_down_is_not_being_stuck(
+        self, world: World, lanes: int
+    ) -> None:
+        """Neither for the breaker nor while a dead letter can't be written: a new start would not help."""
+        impatient, handler = World(world.clock, stall_seconds=0.02), Handler()
+        handler.poison = {"waits": down, "bad": lambda: RecordError("bad")}
+        impatient.bus.faults.fail_sends(10_000, topic=DLQ)
+        service = consuming(impatient, handler, lanes=lanes)
+        async with impatient.running(service):
+            with impatient.clock.hold():  # what sleeps goes on sleeping, however long the test takes
+                for value in ("bad", "waits"):
+                    await impatient.produce(value)
+                    await asyncio.sleep(0.05)
+                assert handler.calls[0] == ["bad"]
+                assert service.stuck() == []
 
     async def test_a_handler_that_hangs_is_stuck_and_waiting_for_records_is_not(self, world: World) -> None:
         async def hang(_records: Sequence[Record]) -> None:

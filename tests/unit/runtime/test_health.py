@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 
+import structlog
+
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.adapters.memory.clock import VirtualClock
-from alpha_panda.errors import DependencyUnavailableError
+from alpha_panda.errors import DependencyUnavailableError, SettingsError
 from alpha_panda.runtime.health import ClockTerms, HealthChecks
 from alpha_panda.testing.virtual_time import START
 
@@ -51,8 +53,43 @@ async def test_each_reason_names_what_it_comes_from() -> None:
     await checks.ask()
     assert checks.reasons() == [
         "kafka: no answer in 0.05 s",
-        "journal: redis: connection refused",
+        "journal: no answer, see the log",
         "reconciled: account paper is not reconciled",
+    ]
+
+
+async def test_who_asks_gets_no_users_and_addresses_and_the_log_has_them() -> None:
+    async def refused() -> int | None:
+        raise DependencyUnavailableError("kafka", "10.0.0.7:9092 refuses user 'panda'")
+
+    async def broken() -> str | None:
+        raise SettingsError("/run/secrets/password can't be read")
+
+    checks = HealthChecks(RealClock(), TERMS, {"kafka": refused}, {"need": broken})
+    with structlog.testing.capture_logs() as logs:
+        await checks.ask()
+        await checks.ask()
+    assert checks.reasons() == ["kafka: no answer, see the log", "need: fails, see the log"]
+    (line,) = logs
+    assert line["lacking"] == [
+        "kafka: kafka: 10.0.0.7:9092 refuses user 'panda'",
+        "need: /run/secrets/password can't be read",
+    ]
+
+
+async def test_another_reason_is_logged_though_it_shows_alike() -> None:
+    reasons = iter(["connection refused", "wrong password"])
+
+    async def refusing_otherwise() -> int | None:
+        raise DependencyUnavailableError("redis", next(reasons))
+
+    checks = HealthChecks(RealClock(), TERMS, {"journal": refusing_otherwise}, {})
+    with structlog.testing.capture_logs() as logs:
+        await checks.ask()
+        await checks.ask()
+    assert [line["lacking"] for line in logs] == [
+        ["journal: redis: connection refused"],
+        ["journal: redis: wrong password"],
     ]
 
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import structlog
+from pydantic import SecretStr
 
 from alpha_panda.errors import SettingsError
+from alpha_panda.runtime.secret_files import secret_reader
 from alpha_panda.runtime.settings import load_settings
 
 PASSWORD = "ALPHAPANDA_KAFKA_SASL_PASSWORD"  # noqa: S105 - a variable's name
@@ -59,3 +62,50 @@ def test_an_address_may_hold_a_password_so_it_is_never_shown(monkeypatch: pytest
     settings = load_settings()
     assert "hunter2" not in repr(settings)
     assert settings.redis_url.get_secret_value().endswith("/1")
+
+
+# ------------------------------------------------------------------------------------ while a file is exchanged
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "password"
+    file.write_text("bamboo\n")
+    monkeypatch.setenv(f"{PASSWORD}_FILE", str(file))
+    return file
+
+
+def test_a_file_that_is_gone_for_a_moment_gives_what_it_held(secret: Path) -> None:
+    read = secret_reader(load_settings().kafka_sasl_password, PASSWORD)
+    assert read is not None
+    secret.unlink()
+    with structlog.testing.capture_logs() as logs:
+        assert [read(), read()] == ["bamboo", "bamboo"]  # also before it was read for a connection
+        secret.write_text("")  # made, and not written yet
+        assert read() == "bamboo"
+    assert [line["log_level"] for line in logs] == ["warning"]
+    assert "bamboo" not in str(logs)
+    secret.write_text("rotated\n")
+    assert read() == "rotated"
+    secret.unlink()
+    with structlog.testing.capture_logs() as logs:
+        assert read() == "rotated"
+    assert len(logs) == 1
+    assert f"{PASSWORD}_FILE names {secret}" in logs[0]["reason"]
+
+
+def test_at_the_start_an_unreadable_file_is_a_wrong_setting(secret: Path) -> None:
+    secret.unlink()
+    with pytest.raises(SettingsError, match=f"{PASSWORD}_FILE"):
+        load_settings()
+    read = secret_reader(SecretStr(""), PASSWORD)
+    assert read is not None
+    with pytest.raises(SettingsError, match="can't be read"):
+        read()
+
+
+def test_without_a_file_it_is_the_value() -> None:
+    read = secret_reader(SecretStr("bamboo"), PASSWORD)
+    assert read is not None
+    assert read() == "bamboo"
+    assert secret_reader(SecretStr(""), PASSWORD) is None

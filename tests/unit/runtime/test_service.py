@@ -482,3 +482,45 @@ async def test_lines_of_a_service_carry_its_name_in_all_its_tasks(world: World) 
         "account": "paper",
     }
     assert "service_name" not in outside
+
+
+class TestLivenessOfTheStart:
+    """Nothing of the start may count as stuck that only waits, or that says that it goes on."""
+
+    async def test_waiting_for_the_lease_is_not_being_stuck(self, make_world: Callable[..., World]) -> None:
+        world = make_world(stall_seconds=0.02)
+        await world.lease.acquire(LEASE, "pod-0", 1e9)
+        service = world.builder().with_lease(LEASE).build()
+        task = asyncio.create_task(service.run())
+        with world.clock.hold():
+            for _ in range(3):
+                await asyncio.sleep(0.02)
+                assert service.get_status().state == "waiting-for-lease"
+                assert service.stuck() == []
+            await service.stop()
+            await task
+
+    @pytest.mark.parametrize("tells", [True, False])
+    async def test_long_work_at_the_start_is_stuck_unless_it_tells_that_it_goes_on(
+        self, make_world: Callable[..., World], *, tells: bool
+    ) -> None:
+        world, stuck = make_world(stall_seconds=0.1), list[list[str]]()
+
+        async def long_work(_epoch: int = 0) -> None:
+            for _ in range(8):
+                await asyncio.sleep(0.02)
+                if tells:
+                    service.progressed()
+            stuck.append(service.stuck())
+
+        async def also() -> None:
+            await long_work()
+
+        service = world.builder().with_lease(LEASE, long_work).on_start(also).build()
+        with world.clock.hold():
+            task = asyncio.create_task(service.run())
+            await service.ready.wait()
+            await service.stop()
+            await task
+        told = [[], []] if tells else [["engine: 'start' busy for 0 s"]] * 2
+        assert stuck == told

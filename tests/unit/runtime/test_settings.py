@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import alpha_panda
 from alpha_panda.errors import SettingsError, UserInputError
 from alpha_panda.runtime.settings import (
     Settings,
@@ -70,7 +72,7 @@ def test_settings_can_not_be_changed_once_read() -> None:
         ("fetch_max_records", "1.5", "integer ≥ 1 (default 500)"),
         ("heartbeat_seconds", "0", "number > 0 (default 1)"),
         ("heartbeat_seconds", "nan", "number > 0 (default 1)"),
-        ("drain_timeout_seconds", "inf", "number > 0 (default 30)"),
+        ("drain_timeout_seconds", "inf", "number > 0 (default 20)"),
         ("lost_after_seconds", "-1", "number ≥ 0 (default 30)"),
         ("log_level", "chatty", "DEBUG | INFO | WARNING | ERROR (default 'INFO')"),
         ("log_format", "xml", "auto | json | console (default 'auto')"),
@@ -183,3 +185,22 @@ def test_every_setting_says_what_it_does_and_why_its_default(field: str) -> None
     assert why
     assert reason.endswith(".")
     assert allowed_values(field)
+
+
+BY_STORE = re.compile(r"^(?:journal_)?redis(?=_(?:url|username|password)$)")
+"""`compose.transports` puts the names of these together: one store's, or the other's."""
+
+
+@pytest.fixture(scope="module")
+def readers() -> str:
+    """All code but that which defines settings."""
+    package = Path(alpha_panda.__file__).parent
+    files = (file for file in sorted(package.rglob("*.py")) if not file.name.endswith("settings.py"))
+    return "\n".join(file.read_text() for file in files)
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_every_setting_is_read_somewhere(field: str, readers: str) -> None:
+    composed = BY_STORE.sub("{name}", field)
+    read = re.search(rf"settings\.{field}\b", readers)
+    assert read or (composed != field and f'getattr(settings, f"{composed}")' in readers)

@@ -262,3 +262,88 @@ class TestBusySeconds:
         crew.request_stop()
         await serving
         assert runner.busy_seconds() == 0
+
+
+class TestChildren:
+    """Tasks that a runner spawns: stopped with it, and busy for it."""
+
+    @staticmethod
+    def parent_of(*works: Work) -> Runner:
+        async def run() -> None:
+            for work in works:
+                parent.spawn("child", work.gated)
+            try:
+                await intake(asyncio.Event().wait())
+            finally:
+                if parent.draining:
+                    await asyncio.gather(*(work.finish.wait() for work in works if not work.inputs.empty()))
+                await turns()
+                await parent.end_children()
+
+        parent = Runner("parent", run, gated=True)
+        return parent
+
+    async def test_a_stop_interrupts_the_wait_of_a_child_too(self) -> None:
+        crew, work = Crew(5), Work()
+        serving = asyncio.create_task(crew.serve([self.parent_of(work)]))
+        await turns()
+        crew.request_stop()
+        assert await serving
+        assert work.done == []
+        assert not work.cancelled
+
+    async def test_stopping_the_children_alone_leaves_the_parent(self) -> None:
+        crew, waits, works = Crew(5), Work(), Work()
+        works.inputs.put_nowait(1)
+        parent = self.parent_of(waits, works)
+        serving = asyncio.create_task(crew.serve([parent]))
+        await turns()
+        parent.stop_children()
+        await turns()
+        assert not parent.task.done()
+        works.finish.set()
+        await turns()
+        assert (works.done, parent.busy_seconds()) == ([1], 0)
+        crew.request_stop()
+        assert await serving
+
+    async def test_a_child_that_hangs_makes_the_parent_busy_whatever_its_siblings_do(self) -> None:
+        crew, hangs, waits = Crew(5), Work(), Work()
+        hangs.inputs.put_nowait(1)
+        parent = self.parent_of(hangs, waits)
+        serving = asyncio.create_task(crew.serve([parent]))
+        await turns()
+        await asyncio.sleep(0.03)
+        waits.inputs.put_nowait(2)
+        waits.finish.set()
+        await turns()
+        assert parent.busy_seconds() > 0.02
+        hangs.finish.set()
+        await turns()
+        assert parent.busy_seconds() == 0
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    async def test_a_kill_of_the_parent_ends_the_children_by_its_hand(self) -> None:
+        crew, work = Crew(5), Work()
+        work.inputs.put_nowait(1)
+        serving = asyncio.create_task(crew.serve([self.parent_of(work)]))
+        await turns()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert work.cancelled
+
+    async def test_a_child_of_one_that_is_stopping_takes_no_input(self) -> None:
+        taken = Work()
+        taken.inputs.put_nowait(1)
+
+        async def spawn_late() -> None:
+            crew.request_stop()
+            await turns()
+            runner.spawn("late", taken.gated)
+            await turns()
+
+        crew = Crew(5)
+        runner = Runner("parent", spawn_late, gated=True)
+        await crew.complete(runner, stoppable=True)
+        assert taken.inputs.qsize() == 1

@@ -25,6 +25,7 @@ SUBSCRIPTION = Subscription(group=GROUP, topics=(TOPIC,))
 class World:
     def __init__(self, clock: VirtualClock, **settings: Any) -> None:
         self.clock = clock
+        self.lanes = 0
         self.settings = Settings(**settings)
         self.bus = MemoryBus(clock, ids=SeededIds(1))
         self.database = MemoryDatabase(clock, SeededIds(2))

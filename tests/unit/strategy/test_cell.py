@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import OrderStatus, Side
-from alpha_panda.contracts.events import Signal
+from alpha_panda.contracts.events import MAX_REASON, Signal
 from alpha_panda.contracts.stored import OrderFold
 from alpha_panda.domain.fold import merge_folds
 from alpha_panda.errors import StrategyError
@@ -130,6 +130,18 @@ class TestPosition:
 
         filled = D(fills[-1] if fills else 0)
         assert run_virtual(main) == (filled, False, filled)
+
+
+async def test_a_reason_is_cut_to_what_risk_takes(world: World) -> None:
+    """Rather than lose the order for its comment."""
+    await world.start()
+    probe = world.probe()
+    probe.position = lambda _: "x" * 5_000  # type: ignore[assignment, method-assign, return-value]
+    await world.tick(A, BUY)
+    await world.tick(A, CANCEL)
+    reasons = [event.data.reason for event in await world.raw()]  # type: ignore[union-attr]
+    assert len(reasons) == 2
+    assert [len(reason) for reason in reasons] == [MAX_REASON] * 2
 
 
 class TestOpenOrders:

@@ -7,21 +7,33 @@ from typing import Any, Final, TypeVar
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     BrokerResponseError,
+    ClusterAuthorizationFailedError,
     KafkaError,
     LeaderNotAvailableError,
     NoError,
     OffsetOutOfRangeError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest
+from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest, DescribeConfigsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from alpha_panda.adapters.ids import RandomIds
 from alpha_panda.adapters.kafka.clients import cut, opening, pace
-from alpha_panda.adapters.kafka.connection import MILLISECONDS, KafkaConnection, unavailable
+from alpha_panda.adapters.kafka.connection import HOUR_MS, MILLISECONDS, KafkaConnection, unavailable
 from alpha_panda.adapters.kafka.protocol import NO_ID, ClusterInfo, MetadataWithIds, TopicInfo
+from alpha_panda.adapters.kafka.sizes import max_message_bytes
+from alpha_panda.adapters.kafka.topic_terms import (
+    CHECKED,
+    OWN_TOPICS_FACTOR,
+    TopicProblem,
+    TopicState,
+    in_sync_for,
+    problems_of,
+    replicas_for,
+)
 from alpha_panda.contracts.topics import TopicSpec
 from alpha_panda.errors import MisuseError, TopicMismatchError
 from alpha_panda.ports import TopicPartition
@@ -32,8 +44,11 @@ EARLIEST: Final = -2
 LATEST: Final = -1
 READ_UNCOMMITTED: Final = 0
 ALL_RECORDS: Final = -1
-REPLICAS: Final = 3
-HOUR_MS: Final = 3_600_000
+TOPIC: Final = 2
+BROKER: Final = 4
+"""Kinds of what has settings, in the protocol."""
+
+FORBIDDEN: Final = (ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
 
 
 class KafkaAdmin:
@@ -67,6 +82,15 @@ class KafkaAdmin:
         if wanted:
             await self._until_done(f"ensure topics {', '.join(wanted)}", lambda: self._ensure(wanted))
 
+    async def alive(self) -> None:
+        """Ask a broker for no topic at all; DependencyUnavailableError if none answers."""
+        await self._until_done("ask for a sign of life", lambda: self._describe([]))
+
+    async def problems(self, specs: Iterable[TopicSpec]) -> list[TopicProblem]:
+        """Return what is wrong with those of the topics that exist."""
+        wanted = {spec.name: spec for spec in specs}
+        return await self._until_done("check topics", lambda: self._problems(wanted)) if wanted else []
+
     async def offsets(self, name: str) -> dict[TopicPartition, tuple[int, int]]:
         """Return (oldest kept, next) offset of each partition."""
         return await self._until_done(f"offsets of topic {name}", lambda: self._offsets(name))
@@ -91,8 +115,10 @@ class KafkaAdmin:
             raise LeaderNotAvailableError
 
     async def _create(self, specs: Iterable[TopicSpec], cluster: ClusterInfo) -> None:
+        alone = self._connection.replication_factor is None and await self._meant_to_be_alone(cluster.brokers)
+        replicas = replicas_for(self._connection, len(cluster.brokers), meant_to_be_alone=alone)
         request = CreateTopicsRequest(
-            [self._creation(spec, len(cluster.brokers)) for spec in specs],
+            [self._creation(spec, replicas) for spec in specs],
             timeout=round(self._connection.request_timeout * MILLISECONDS),
             validate_only=False,
         )
@@ -102,11 +128,43 @@ class KafkaAdmin:
             if error not in (NoError, TopicAlreadyExistsError):  # another service may have been first
                 raise error(message)
 
-    def _creation(self, spec: TopicSpec, brokers: int) -> tuple[Any, ...]:
+    async def _meant_to_be_alone(self, brokers: tuple[int, ...]) -> bool:
+        """Whether there is one broker and its settings say that it is all: others of a cluster may just be down."""
+        if len(brokers) != 1:
+            return False
+        name = str(brokers[0])
+        settings = (await self._settings(BROKER, [name], [OWN_TOPICS_FACTOR], brokers[0]))[name]
+        return settings is not None and settings.get(OWN_TOPICS_FACTOR, "1") == "1"
+
+    async def _problems(self, wanted: Mapping[str, TopicSpec]) -> list[TopicProblem]:
+        cluster = await self._describe(wanted)
+        there = {name: topic for name, topic in cluster.topics.items() if topic.leaders}
+        settings = await self._settings(TOPIC, there, CHECKED, cluster.brokers[0])
+        states = {name: TopicState(topic.replicas, settings[name]) for name, topic in there.items()}
+        return problems_of(wanted.values(), states, self._connection, len(cluster.brokers))
+
+    async def _settings(
+        self, kind: int, names: Iterable[str], settings: Iterable[str], node: int
+    ) -> dict[str, Mapping[str, str] | None]:
+        """Return some settings of topics or brokers by their names; None of what this user may not read."""
+        request = DescribeConfigsRequest([(kind, name, list(settings)) for name in names])
+        response = await (await self._open()).send(node, request)
+        found: dict[str, Mapping[str, str] | None] = {}
+        for error_code, message, _, name, entries in response.resources:
+            error = for_code(error_code)
+            if error not in (NoError, *FORBIDDEN):
+                raise error(message)
+            known = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+            found[name] = known if error is NoError else None
+        return found
+
+    def _creation(self, spec: TopicSpec, replicas: int) -> tuple[Any, ...]:
         connection = self._connection
-        replicas = min(connection.replication_factor or REPLICAS, brokers)
-        in_sync = connection.min_insync_replicas or (2 if replicas >= REPLICAS else 1)
-        config = {"min.insync.replicas": str(in_sync)}
+        in_sync = in_sync_for(connection, replicas)
+        config = {
+            "min.insync.replicas": str(in_sync),
+            "max.message.bytes": str(max_message_bytes(spec.name)),
+        }
         if spec.compacted:
             config["cleanup.policy"] = "compact"
         else:

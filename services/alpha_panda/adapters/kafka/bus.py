@@ -8,6 +8,7 @@ from alpha_panda.adapters.kafka.admin import KafkaAdmin
 from alpha_panda.adapters.kafka.connection import KafkaConnection
 from alpha_panda.adapters.kafka.consumer import KafkaConsumer, opened_consumer
 from alpha_panda.adapters.kafka.producer import KafkaProducer, opened_producer
+from alpha_panda.adapters.kafka.topic_terms import TopicProblem
 from alpha_panda.contracts.topics import TopicSpec
 from alpha_panda.errors import MisuseError
 from alpha_panda.ports import Subscription, TopicPartition
@@ -38,9 +39,22 @@ class KafkaBus:
     async def ensure_topics(self, topics: Iterable[TopicSpec]) -> None:
         """Create what is missing and wait until it can be written; TopicMismatchError on another partition count.
 
-        Several services may do so at once. Of a topic that exists only the count is compared.
+        Several services may do so at once. Of a topic that exists only the count is compared; `topic_problems`
+        tells the rest.
+
+        Raises:
+            DependencyUnavailableError: also if a topic is missing and fewer brokers are there than it needs copies.
+
         """
         await self._admin.ensure(topics)
+
+    async def topic_problems(self, topics: Iterable[TopicSpec]) -> list[TopicProblem]:
+        """Return what keeps those of the topics that exist from being what orders can rest on; [] when all is well."""
+        return await self._admin.problems(topics)
+
+    async def alive(self) -> None:
+        """Ask a broker for a sign of life, which costs it nothing; DependencyUnavailableError if none answers."""
+        await self._admin.alive()
 
     async def topic_id(self, topic: str) -> str:
         """Return the topic's identity, 32 hex digits; DependencyUnavailableError if it doesn't exist."""

@@ -3,7 +3,7 @@
 import hashlib
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,7 +18,16 @@ Secret = str | Callable[[], str]
 """A value, or what reads it anew for each connection: so a rotated secret needs no restart."""
 
 MILLISECONDS: Final = 1000
+HOUR_MS: Final = 3_600_000
 _MAX_DOUBLINGS: Final = 32  # beyond it every back-off is at its cap
+
+
+@dataclass(slots=True)
+class _LastTls:
+    """The newest context that could be made, and whether a later attempt has failed."""
+
+    context: ssl.SSLContext | None = None
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +38,12 @@ class KafkaConnection:
         bootstrap_servers: `host:port` of some brokers; the others are found through them.
         client_id: goes before the names of clients in the brokers' logs and quotas.
         username: for SASL.
-        password: for SASL.
+        password: for SASL; what reads it gives the last good one while it can't, and raises only if there is none.
         ca_file: certificates to trust (PEM); None: the system's.
         cert_file: the client's own certificate, for mutual TLS; re-read for each connection, as are the others.
         key_file: its key.
+        on_stale_tls: told once when the files can't be used any more and what they last held is used on: half of a
+            pair while a Secret is being exchanged, for instance. The next connection looks again.
         request_timeout: how long anything may take that the bus is asked: open, send, commit, look up. Whatever
             hangs longer is a DependencyUnavailableError.
         session_timeout: a member that is silent for so long is dead: its partitions go to the others.
@@ -48,7 +59,7 @@ class KafkaConnection:
         fetch_max_bytes: of one answer of a broker.
         partition_fetch_bytes: of one partition in it; what a slow reader of a partition holds in memory.
         batch_bytes: of one produced batch, at most; below the broker's `message.max.bytes`.
-        replication_factor: of new topics, at most as many as there are brokers; None: 3.
+        replication_factor: of new topics, never fewer; None: 3, or 1 on a cluster that is meant to have one broker.
         min_insync_replicas: of new topics; None: 2 where the topic has 3 replicas, else 1.
         retention_hours: of new topics, at least: the journal is rebuilt from seven days of signals and orders.
         short_retention_hours: of new topics that are marked as short-lived (ticks).
@@ -64,6 +75,7 @@ class KafkaConnection:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    on_stale_tls: Callable[[str], None] | None = None
     request_timeout: float = 10.0
     session_timeout: float = 10.0
     heartbeat_interval: float = 3.0
@@ -81,6 +93,7 @@ class KafkaConnection:
     min_insync_replicas: int | None = None
     retention_hours: int = 8 * 24
     short_retention_hours: int = 24
+    _tls: _LastTls = field(default_factory=_LastTls, init=False, repr=False, compare=False)
 
     @property
     def uses_tls(self) -> bool:
@@ -105,14 +118,26 @@ class KafkaConnection:
         }
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return a context made of the files as they are now; None without TLS.
+        """Return a context made of the files as they are now, of what they last held if they can't be used; None without TLS.
 
         Raises:
-            SettingsError: a file is missing or is no certificate or key.
+            SettingsError: a file is missing or is no certificate or key, and never was.
 
         """
         if not self.uses_tls:
             return None
+        last = self._tls
+        try:
+            last.context, last.stale = self._read_tls(), False
+        except SettingsError as error:
+            if last.context is None:
+                raise
+            if not last.stale and self.on_stale_tls is not None:
+                self.on_stale_tls(str(error))
+            last.stale = True
+        return last.context
+
+    def _read_tls(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.cert_file is not None:

@@ -51,9 +51,9 @@ class Lines(Protocol):
 
 
 class Parcel:
-    """The records of one send for one partition; `done` is set when all are acknowledged, or one failed."""
+    """The records of one send for one partition; `done` is set when all are acknowledged or refused, or one failed."""
 
-    __slots__ = ("_abandoned", "done", "items", "offsets", "partition", "taken", "topic")
+    __slots__ = ("_abandoned", "_refusal", "done", "items", "offsets", "partition", "taken", "topic")
 
     def __init__(self, topic: str, partition: int, items: Sequence[tuple[int, Outgoing]]) -> None:
         self.topic = topic
@@ -63,6 +63,7 @@ class Parcel:
         self.offsets: list[int] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._abandoned = False
+        self._refusal: AlphaPandaError | None = None
 
     @property
     def wanted(self) -> bool:
@@ -79,14 +80,26 @@ class Parcel:
     def land(self, offsets: Sequence[int]) -> None:
         """Note where the next records landed."""
         self.offsets.extend(offsets)
-        if len(self.offsets) == len(self.items) and not self.done.done():
+        if len(self.offsets) < len(self.items) or self.done.done():
+            return
+        if self._refusal is None:
             self.done.set_result(None)
+        else:
+            self.done.set_exception(self._refusal)
+
+    def refuse(self, error: AlphaPandaError) -> None:
+        """Note that the next record will never be taken: those behind it go on, the wait ends with the error."""
+        self._refusal = self._refusal or error
+        self.land([NOWHERE])
 
     def fail(self, error: AlphaPandaError) -> None:
         """End the wait with an error."""
         if not self.done.done():
             self.done.set_exception(error)
 
+
+NOWHERE: Final = -1
+"""Offset of a record that was refused."""
 
 Share = tuple[Parcel, int]
 """A parcel and how many of its records are in a batch."""
@@ -162,13 +175,14 @@ class Lane:
             if not parcel.wanted:
                 self._waiting.popleft()
                 continue
-            count = _append(builder, parcel, now)
+            count = _append(builder, parcel, now, 1 if self._alone else None)
             parcel.taken += count
             if count:
                 shares.append((parcel, count))
-            if parcel.taken < len(parcel.items):
+            if parcel.taken == len(parcel.items):
+                self._waiting.popleft()
+            elif not self._alone:
                 break  # full
-            self._waiting.popleft()
             if self._alone:
                 self._alone -= 1
                 break
@@ -182,20 +196,22 @@ class Lane:
             base += count
 
     def _fail(self, error: Exception) -> None:
-        unusable = isinstance(error, UNUSABLE)
-        if unusable and len(self._under_way) > 1:  # the broker refuses all for one: find out which
-            self._try_each_alone()
-        elif unusable:
-            self._fail_shares(RecordError(f"{self._name}: the broker refuses the records: {describe(error)}"))
-        else:
+        records = sum(count for _, count in self._under_way)
+        if not isinstance(error, UNUSABLE):
             self._fail_shares(unavailable(f"{self._name}: not acknowledged", error))
+        elif records > 1:  # the broker refuses all for one: find out which
+            self._try_each_alone(records)
+        else:
+            parcel, _ = self._under_way[0]
+            parcel.refuse(RecordError(f"{self._name}: the broker refuses a record: {describe(error)}"))
 
-    def _try_each_alone(self) -> None:
+    def _try_each_alone(self, records: int) -> None:
+        """Send the records under way again, each in a batch of its own."""
         for parcel, count in reversed(self._under_way):
             parcel.taken -= count
             if not self._waiting or self._waiting[0] is not parcel:
                 self._waiting.appendleft(parcel)
-        self._alone = len(self._under_way)
+        self._alone = records
 
     def _fail_shares(self, error: AlphaPandaError) -> None:
         for parcel, _ in self._under_way:
@@ -212,10 +228,12 @@ class Lane:
         return f"{self._topic}/{self._partition}"
 
 
-def _append(builder: Any, parcel: Parcel, now: int) -> int:  # noqa: ANN401 - untyped library
-    """Append a parcel's next records; return how many fitted."""
+def _append(builder: Any, parcel: Parcel, now: int, most: int | None) -> int:  # noqa: ANN401 - untyped library
+    """Append a parcel's next records, `most` of them at most; return how many fitted."""
     count = 0
-    for _, record in itertools.islice(parcel.items, parcel.taken, None):
+    for _, record in itertools.islice(
+        parcel.items, parcel.taken, None if most is None else parcel.taken + most
+    ):
         key = None if record.key is None else record.key.encode()
         if builder.append(timestamp=now, key=key, value=record.value, headers=list(record.headers)) is None:
             break

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -13,12 +12,10 @@ from aiokafka.errors import KafkaError
 from alpha_panda.adapters.kafka.clients import cut, opening, pace
 from alpha_panda.adapters.kafka.connection import KafkaConnection, unavailable
 from alpha_panda.adapters.kafka.lanes import Lane, Line, Parcel
+from alpha_panda.adapters.kafka.sizes import LETTER_BYTES, record_bytes
 from alpha_panda.contracts.topics import key_partition
 from alpha_panda.errors import MisuseError, RecordError
 from alpha_panda.ports import Outgoing, RecordPosition
-
-RECORD_OVERHEAD: Final = 128
-"""Bytes of a record's frame, generously: what is above `batch_bytes` with it can't be sent at all."""
 
 _partition_of_key = lru_cache(maxsize=65_536)(
     key_partition
@@ -45,11 +42,13 @@ class KafkaProducer:
         """Produce the records and return where they landed; see `ports.Producer`.
 
         Concurrent sends to one partition share batches. What has not left when the time is up is withdrawn; what
-        has is written at most once, whenever the broker is back.
+        has is written at most once, whenever the broker is back. A record may be larger than `batch_bytes`: it is a
+        batch by itself.
 
         Raises:
             DependencyUnavailableError: not acknowledged within `request_timeout`, or a topic doesn't exist.
-            RecordError: the broker will never take a record: too large, or without a key in a compacted topic.
+            RecordError: the broker will never take a record: too large, or without a key in a compacted topic. The
+                others are written all the same.
             MisuseError: no partition of that number, or the producer was closed; nothing was written.
 
         """
@@ -61,8 +60,7 @@ class KafkaProducer:
         try:
             async with asyncio.timeout(self._connection.request_timeout):
                 parcels = await self._hand_over(records)
-                for parcel in parcels:
-                    await parcel.done
+                await _all_done(parcels)
         except TimeoutError as error:
             raise unavailable(
                 f"{len(records)} records to {_names(records)}: not acknowledged within "
@@ -130,15 +128,14 @@ class KafkaProducer:
             raise unavailable(f"there is no topic {topic}, or it can't be seen", error) from error
 
     def _enqueue(self, records: Sequence[Outgoing]) -> list[Parcel]:
-        limit = self._connection.batch_bytes - RECORD_OVERHEAD
         groups: dict[tuple[str, int], list[tuple[int, Outgoing]]] = {}
+        parcels: list[Parcel] = []
         for index, record in enumerate(records):
-            if len(record.value) > limit:
-                raise RecordError(
-                    f"a record of {len(record.value)} bytes for topic {record.topic} is above the limit of {limit}"
-                )
-            groups.setdefault((record.topic, self._partition(record)), []).append((index, record))
-        parcels = []
+            partition = self._partition(record)
+            if record_bytes(record) > LETTER_BYTES:
+                parcels.append(_refused(index, record, partition))
+            else:
+                groups.setdefault((record.topic, partition), []).append((index, record))
         for place, items in groups.items():
             lane = self._lanes.get(place)
             if lane is None:
@@ -167,7 +164,7 @@ class KafkaProducer:
             acks="all",
             enable_idempotence=True,
             max_batch_size=self._connection.batch_bytes,
-            max_request_size=self._connection.batch_bytes,
+            max_request_size=LETTER_BYTES,
         )
         pace(inner.client, self._connection)
         try:
@@ -202,6 +199,28 @@ async def opened_producer(client: str, connection: KafkaConnection) -> AsyncIter
         yield producer
     finally:
         await asyncio.shield(producer.close())
+
+
+async def _all_done(parcels: Sequence[Parcel]) -> None:
+    """Wait for all; a refusal is raised at the end, so that the others are not withdrawn for it."""
+    refusal: RecordError | None = None
+    for parcel in parcels:
+        try:
+            await parcel.done
+        except RecordError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+
+
+def _refused(index: int, record: Outgoing, partition: int) -> Parcel:
+    """Return what no topic of ours takes as a parcel that has failed: asked, a broker might just hang up."""
+    parcel = Parcel(record.topic, partition, [(index, record)])
+    size = record_bytes(record)
+    parcel.fail(
+        RecordError(f"a record of {size} bytes for topic {record.topic} is above the limit of {LETTER_BYTES}")
+    )
+    return parcel
 
 
 def _positions(records: Sequence[Outgoing], parcels: Sequence[Parcel]) -> list[RecordPosition]:

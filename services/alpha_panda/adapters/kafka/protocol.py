@@ -130,11 +130,15 @@ class MetadataWithIds(Request[MetadataRequestV10]):  # type: ignore[misc] # unty
 
 
 class TopicInfo(NamedTuple):
-    """A topic as a broker sees it; `leaders` has the node of each partition, -1 for none, by partition number."""
+    """A topic as a broker sees it; `leaders` has the node of each partition, -1 for none, by partition number.
+
+    `replicas`: the copies of the partition that has the fewest.
+    """
 
     error_code: int
     id: uuid.UUID
     leaders: dict[int, int]
+    replicas: int
 
 
 class ClusterInfo(NamedTuple):
@@ -156,4 +160,7 @@ class ClusterInfo(NamedTuple):
 
 def _topic(fields: Sequence[Any]) -> TopicInfo:
     error_code, _, topic_id, _, partitions, *_ = fields
-    return TopicInfo(error_code, topic_id, {partition[1]: partition[2] for partition in partitions})
+    leaders = {partition[1]: partition[2] for partition in partitions}
+    return TopicInfo(
+        error_code, topic_id, leaders, min((len(partition[4]) for partition in partitions), default=0)
+    )

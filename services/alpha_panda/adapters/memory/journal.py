@@ -3,7 +3,8 @@
 Each operation is one step (`script`): nothing can happen between its checks and its write.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -24,7 +25,7 @@ from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry, Latch, Outcome
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import FencedError, MisuseError
-from alpha_panda.ports import BeginRequest
+from alpha_panda.ports import BeginRequest, OpenPage
 
 Refusal = tuple[Code, str]
 
@@ -131,12 +132,18 @@ class MemoryOrderJournal:
         )
 
     @script
-    def adopt(self, lease_epoch: int, run_id: str, entries: Sequence[JournalEntry]) -> None:
+    def adopt(
+        self,
+        lease_epoch: int,
+        run_id: str,
+        entries: Sequence[JournalEntry],
+        told: Collection[str] = frozenset(),
+    ) -> None:
         """See the port. FencedError too when `run_id` is over. What knows more of an order wins."""
         self._require_lease(lease_epoch)
         self._require_run(run_id)
         for entry in entries:
-            self._adopt(entry)
+            self._adopt(entry, told=entry.signal_id in told)
 
     @script
     def write_epoch(self, lease_epoch: int, run_id: str) -> str:
@@ -153,17 +160,23 @@ class MemoryOrderJournal:
     @script
     def acknowledge(self, signal_id: str, revision: int) -> bool:
         """See the port. Also True when it was acknowledged before."""
-        state = self._state()
-        entry = state.entries.get(signal_id)
-        if entry is None or entry.revision != revision or entry.state.in_doubt:
-            return False
-        state.open.pop(signal_id, None)
-        return True
+        return self._acknowledged(signal_id, revision)
+
+    @script
+    def acknowledge_all(self, told: Sequence[tuple[str, int]]) -> int:
+        """See the port."""
+        return sum(self._acknowledged(signal_id, revision) for signal_id, revision in told)
 
     @reading
     def get(self, signal_id: str) -> JournalEntry | None:
         """See the port."""
         return self._state().entries.get(signal_id)
+
+    @reading
+    def get_many(self, *signal_ids: str) -> dict[str, JournalEntry]:
+        """See the port."""
+        entries = self._state().entries
+        return {signal_id: entries[signal_id] for signal_id in signal_ids if signal_id in entries}
 
     @reading
     def find_tag(self, tag: str) -> JournalEntry | None:
@@ -172,9 +185,22 @@ class MemoryOrderJournal:
         return state.entries.get(state.tags.get(tag, ""))
 
     @reading
+    def find_tags(self, *tags: str) -> dict[str, JournalEntry]:
+        """See the port."""
+        state = self._state()
+        return {tag: state.entries[state.tags[tag]] for tag in tags if tag in state.tags}
+
+    @reading
     def unacknowledged(self) -> list[JournalEntry]:
         """See the port. Oldest change first; entries in doubt are among them."""
         return self._listed(self._state().open)
+
+    @reading
+    def open_page(self, after: int, limit: int) -> OpenPage:
+        """See the port."""
+        state = self._state()
+        page = list(islice(((of, at) for of, at in state.open.items() if at > after), limit))
+        return OpenPage(self._listed(of for of, _ in page), page[-1][1] if len(page) == limit else None)
 
     @reading
     def in_doubt(self, key: str | None = None) -> list[JournalEntry]:
@@ -275,15 +301,36 @@ class MemoryOrderJournal:
         revision = max(entry.revision + 1, self.database.revision_floor)
         return self._state().put(with_outcome(entry, outcome, revision, self.database.now()))
 
-    def _adopt(self, learnt: JournalEntry) -> None:
+    def _acknowledged(self, signal_id: str, revision: int) -> bool:
+        state = self._state()
+        entry = state.entries.get(signal_id)
+        if entry is None or entry.revision != revision or entry.state.in_doubt:
+            return False
+        state.open.pop(signal_id, None)
+        return True
+
+    def _adopt(self, learnt: JournalEntry, *, told: bool) -> None:
         state = self._state()
         known = state.find(learnt.signal_id, learnt.tag)
         if known is not None and not is_further(learnt, known):
             return
-        now = self.database.now()
-        revision = max(learnt.revision, known.revision + 1 if known else 0, self.database.revision_floor)
+        now, least = self.database.now(), known.revision if known else 0
+        done = told and _is_told(learnt, least)
+        revision = max(learnt.revision, least + 1 if known else 0, self.database.revision_floor)
+        if done and learnt.revision:
+            revision = learnt.revision
         created_at = known.created_at if known else learnt.created_at or now
         state.put(msgspec.structs.replace(learnt, revision=revision, created_at=created_at, updated_at=now))
+        if done:
+            del state.open[learnt.signal_id]
+
+
+def _is_told(learnt: JournalEntry, least: int) -> bool:
+    """Whether the event that the entry was learnt with is that of the entry as it will be: nothing is left to tell.
+
+    Revision 0: no order event, risk's rejection was told.
+    """
+    return learnt.state.terminal and (learnt.revision > least or not learnt.revision)
 
 
 def _require(allowed: bool, signal_id: str, outcome: Outcome) -> None:

@@ -15,16 +15,18 @@ ACCEPTED: Final = (EntryState.PLACED, EntryState.PARTIALLY_FILLED, EntryState.FI
 
 
 class JournalState(Section):
-    """Entries by signal id; the other attributes are indices of them, apart from `rate` and `epoch`.
+    """Entries by signal id; the other attributes are indices of them, apart from `rate`, `epoch` and `changes`.
 
-    `open`: ids whose present revision is not acknowledged, oldest change first. `resting`: in the order they
+    `open`: ids whose present revision is not acknowledged, with the number of that change, oldest first. `resting`: in the order they
     began to rest. `doubtful`: ids in doubt; `doubtful_keys`: the same by order key. `tags`: broker tag → id.
     `rate`: times of the last second's increasing GOs. `epoch`: (the store's run it is valid in, its value).
+    `changes`: how many there were.
     """
 
     def __init__(self) -> None:
         self.entries: dict[str, JournalEntry] = {}
-        self.open: dict[str, None] = {}
+        self.open: dict[str, int] = {}
+        self.changes = 0
         self.resting: dict[str, None] = {}
         self.doubtful: dict[str, None] = {}
         self.doubtful_keys: dict[str, dict[str, None]] = {}
@@ -42,7 +44,8 @@ class JournalState(Section):
         self.entries[signal_id] = entry
         self.tags.setdefault(entry.tag, signal_id)
         self.open.pop(signal_id, None)
-        self.open[signal_id] = None
+        self.changes += 1
+        self.open[signal_id] = self.changes
         _mark(self.resting, signal_id, present=entry.state.resting)
         _mark(self.doubtful, signal_id, present=entry.state.in_doubt)
         doubtful = self.doubtful_keys.setdefault(key, {})

@@ -78,7 +78,8 @@ class Exchanges:
         """Return the replies to some requests, in order; error replies are among them, unraised.
 
         `limit` (s) instead of the usual time: such a call may take long, so it shares its connection with no other.
-        A caller that is cancelled does not know whether its requests were written.
+        A caller that is cancelled does not know whether its requests were written; where it only reads, over a
+        connection of its own, that connection is closed: nobody waits for the reply.
 
         Raises:
             DependencyUnavailableError: no connection, nothing was written; or no reply to what only reads.
@@ -87,12 +88,19 @@ class Exchanges:
         """
         call = _Call(requests, writes=writes)
         if limit is not None:
-            self._begin([call], limit)
-        else:
-            if not self._waiting:
-                asyncio.get_running_loop().call_soon(self._flush)
-            self._waiting.append(call)
+            return await self._alone(call, limit, writes=writes)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(call)
         return await call.done
+
+    async def _alone(self, call: _Call, limit: float, *, writes: bool) -> list[Reply]:
+        task = self._begin([call], limit)
+        try:
+            return await call.done
+        finally:
+            if call.done.cancelled() and not writes:
+                task.cancel()
 
     async def close(self) -> None:
         """Give up what is under way; its callers are told."""
@@ -106,10 +114,11 @@ class Exchanges:
         for first in range(0, len(waiting), MOST_AT_ONCE):
             self._begin(waiting[first : first + MOST_AT_ONCE], self._timeout)
 
-    def _begin(self, calls: list[_Call], limit: float) -> None:
+    def _begin(self, calls: list[_Call], limit: float) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._exchange(calls, limit))
         self._under_way.add(task)
         task.add_done_callback(partial(self._ended, calls))
+        return task
 
     def _ended(self, calls: list[_Call], task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)

@@ -1,6 +1,6 @@
 """An account's order journal in Redis: each operation that checks or writes is one script of `lua/journal/`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from alpha_panda.adapters.redis.database import Argument, RedisDatabase, Reply
@@ -13,7 +13,7 @@ from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, Latch, Outcome
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import MisuseError
-from alpha_panda.ports import BeginRequest
+from alpha_panda.ports import BeginRequest, OpenPage
 
 
 def _script(name: str, *uses: str) -> Script:
@@ -36,6 +36,9 @@ EPOCH: Final = script("journal/epoch", writes=False)
 
 ADOPTED_AT_ONCE: Final = 100
 """Entries of one `adopt` script: no script should hold the store for more than some milliseconds."""
+
+PAGE: Final = 500
+"""Entries that one script or command reads or acknowledges at most: some milliseconds of the store's time."""
 
 _ENGINES: Final = frozenset(EntryState) - {EntryState.SENDING, EntryState.LOST}
 """What the engine can find out about an order."""
@@ -125,7 +128,13 @@ class RedisOrderJournal:
         """See the port."""
         return await self._latching(ORPHAN, lease_epoch, [packed_entry(entry)], latch)
 
-    async def adopt(self, lease_epoch: int, run_id: str, entries: Sequence[JournalEntry]) -> None:
+    async def adopt(
+        self,
+        lease_epoch: int,
+        run_id: str,
+        entries: Sequence[JournalEntry],
+        told: Collection[str] = frozenset(),
+    ) -> None:
         """See the port. FencedError too when `run_id` is over. What knows more of an order wins.
 
         Many entries take several scripts, each fenced by itself: what an interrupted call has adopted is true, and
@@ -133,7 +142,10 @@ class RedisOrderJournal:
         """
         for first in range(0, len(entries) or 1, ADOPTED_AT_ONCE):
             part = entries[first : first + ADOPTED_AT_ONCE]
-            await self._fenced(ADOPT, lease_epoch, run_id, *map(packed_entry, part))
+            learnt = list[Argument]()
+            for entry in part:
+                learnt += (packed_entry(entry), int(entry.signal_id in told))
+            await self._fenced(ADOPT, lease_epoch, run_id, *learnt)
 
     async def write_epoch(self, lease_epoch: int, run_id: str) -> str:
         """See the port. FencedError when the store came back once more: all begins anew."""
@@ -146,17 +158,42 @@ class RedisOrderJournal:
         """See the port. Also True when it was acknowledged before."""
         return bool(await self._run(ACKNOWLEDGE, signal_id, revision))
 
+    async def acknowledge_all(self, told: Sequence[tuple[str, int]]) -> int:
+        """See the port. One script for each `PAGE` of them."""
+        count = 0
+        for first in range(0, len(told), PAGE):
+            pairs = list[Argument]()
+            for pair in told[first : first + PAGE]:
+                pairs += pair
+            count += int(await self._run(ACKNOWLEDGE, *pairs))
+        return count
+
     async def get(self, signal_id: str) -> JournalEntry | None:
         """See the port."""
         return _found(await self._database.command("HGET", self._entries, signal_id))
+
+    async def get_many(self, *signal_ids: str) -> dict[str, JournalEntry]:
+        """See the port."""
+        found = await self._fields(self._entries, signal_ids)
+        return {signal_id: entry_of(packed) for signal_id, packed in found.items()}
 
     async def find_tag(self, tag: str) -> JournalEntry | None:
         """See the port. The signal's entry, where an orphan (a second order of the tag) has it too."""
         return _found(await self._database.run(FIND, [self._entries, self._tags], ["", tag]))
 
+    async def find_tags(self, *tags: str) -> dict[str, JournalEntry]:
+        """See the port. Two steps: a tag stays with its id, and no entry goes."""
+        ids = {tag: _text(found) for tag, found in (await self._fields(self._tags, tags)).items()}
+        entries = await self.get_many(*ids.values())
+        return {tag: entries[signal_id] for tag, signal_id in ids.items() if signal_id in entries}
+
     async def unacknowledged(self) -> list[JournalEntry]:
         """See the port. Oldest change first; entries in doubt are among them."""
         return await self._listed(self._open)
+
+    async def open_page(self, after: int, limit: int) -> OpenPage:
+        """See the port. `PAGE` at most, whatever the limit."""
+        return await self._page(self._open, after, min(limit, PAGE))
 
     async def in_doubt(self, key: str | None = None) -> list[JournalEntry]:
         """See the port."""
@@ -207,7 +244,29 @@ class RedisOrderJournal:
         return _found(await self._database.run(script, keys, [self._lease, lease_epoch, *args, *latched]))
 
     async def _listed(self, index: str) -> list[JournalEntry]:
-        return [entry_of(packed) for packed in await self._database.run(LIST, [self._entries, index])]
+        """Return the entries of an index; what changed between two pages is there once, as it is now."""
+        found: dict[str, JournalEntry] = {}
+        after: int | None = 0
+        while after is not None:
+            page = await self._page(index, after, PAGE)
+            for entry in page.entries:
+                found.pop(entry.signal_id, None)
+                found[entry.signal_id] = entry
+            after = page.after
+        return list(found.values())
+
+    async def _page(self, index: str, after: int, limit: int) -> OpenPage:
+        last, packed = await self._database.run(LIST, [self._entries, index], [after, limit])
+        return OpenPage([entry_of(one) for one in packed], None if last is None else int(last))
+
+    async def _fields(self, key: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Return those fields of a hash that exist."""
+        wanted, found = list(dict.fromkeys(names)), dict[str, bytes]()
+        for first in range(0, len(wanted), PAGE):
+            part = wanted[first : first + PAGE]
+            values = await self._database.command("HMGET", key, *part)
+            found.update((name, value) for name, value in zip(part, values, strict=True) if value is not None)
+        return found
 
     def _fresh(self, request: BeginRequest) -> list[Argument]:
         """Return what `begin` and `refuse` begin with."""

@@ -3,7 +3,7 @@
 A check that touches something which can't be derived raises, and so fails; the others are not disturbed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -11,21 +11,26 @@ from functools import cached_property
 from alpha_panda.contracts.enums import OrderType, Side, SignalClass
 from alpha_panda.contracts.events import ZERO, Signal
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.domain.book import Position, Prices, quantity_of
+from alpha_panda.domain.book import Prices, quantity_of
+from alpha_panda.domain.exact import plus
 from alpha_panda.domain.risk.facts import OpenOrder, RiskFacts, ScopeFacts
 from alpha_panda.domain.risk.limits import AccountLimits, Limits, StrategyLimits
+from alpha_panda.domain.risk.open_orders import OpenOrders, OrderGroup
+from alpha_panda.domain.risk.payload import signal_faults
 from alpha_panda.domain.risk.position import OpenQuantity, classify, open_quantity, own_orders
+from alpha_panda.domain.risk.shorts import remarked, shorts_at
 
 Scope = ScopeFacts[StrategyLimits] | ScopeFacts[AccountLimits]
 
 
 @dataclass(frozen=True)
 class ScopeCase:
-    """A scope's facts with the open orders that count for it; `label` names the scope in checks."""
+    """A scope's facts with its open orders, all and on the instrument; `label` names the scope in checks."""
 
     label: str
     facts: Scope
-    orders: tuple[OpenOrder, ...]
+    orders: OrderGroup
+    on_token: Collection[OpenOrder]
     token: int
 
     @property
@@ -41,12 +46,12 @@ class ScopeCase:
     @cached_property
     def opens(self) -> OpenQuantity:
         """What the scope's open orders on the instrument may still buy and sell."""
-        return open_quantity(order for order in self.orders if order.instrument_token == self.token)
+        return open_quantity(self.on_token)
 
-    @cached_property
+    @property
     def open_value(self) -> Decimal:
         """Value of all open orders of the scope."""
-        return sum((order.value for order in self.orders), ZERO)
+        return plus(self.orders.values[Side.BUY], self.orders.values[Side.SELL])
 
     def worst_quantity(self, side: Side, quantity: Decimal) -> Decimal:
         """Position if this order and every open one of its side filled, and none of the other side."""
@@ -55,7 +60,7 @@ class ScopeCase:
     def worst_net(self, side: Side, value: Decimal, marks: Prices) -> Decimal:
         """Net exposure if this order and every open one of its side filled, and none of the other side."""
         held = sum(self._held_values(marks).values(), ZERO)
-        return held + side.sign * (self._open_values(side, self.orders) + value)
+        return held + side.sign * (self.orders.values[side] + value)
 
     def worst_gross(self, side: Side, value: Decimal, marks: Prices) -> Decimal:
         """Sum over instruments of the greater absolute exposure of the two that the open orders may lead to."""
@@ -77,10 +82,6 @@ class ScopeCase:
                 values[order.instrument_token] = values.get(order.instrument_token, ZERO) + order.value
         return values
 
-    @staticmethod
-    def _open_values(side: Side, orders: Iterable[OpenOrder]) -> Decimal:
-        return sum((order.value for order in orders if order.side is side), ZERO)
-
 
 @dataclass(frozen=True)
 class Case:
@@ -88,10 +89,21 @@ class Case:
 
     facts: RiskFacts
 
-    @property
+    @cached_property
+    def orders(self) -> OpenOrders:
+        """The account's open orders."""
+        known = self.facts.open_orders
+        return known if isinstance(known, OpenOrders) else OpenOrders(known)
+
+    @cached_property
     def signal(self) -> Signal:
         """The signal to judge."""
         return self.facts.signal
+
+    @cached_property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the signal's fields by themselves."""
+        return tuple(signal_faults(self.signal))
 
     @property
     def instrument(self) -> Instrument:
@@ -103,7 +115,8 @@ class Case:
     @cached_property
     def own_orders(self) -> list[OpenOrder]:
         """The strategy's open orders on the instrument."""
-        return own_orders(self.facts.open_orders, self.signal.strategy_id, self.signal.instrument_token)
+        token = self.signal.instrument_token
+        return own_orders(self.orders.on_token(token), self.signal.strategy_id, token)
 
     @cached_property
     def own_opens(self) -> OpenQuantity:
@@ -120,7 +133,7 @@ class Case:
         """Whether the order can only shrink the strategy's own confirmed position."""
         return classify(self.signal.side, self.signal.quantity, self.own_quantity, self.own_opens)
 
-    @property
+    @cached_property
     def reducing(self) -> bool:
         """Whether the order is of class REDUCING."""
         return self.signal_class is SignalClass.REDUCING
@@ -151,22 +164,23 @@ class Case:
     @cached_property
     def short_value(self) -> Decimal:
         """Value of all short positions, not below zero: the strategies' own, or the account's net if those are more."""
-        net = _shorts(self.facts.account.positions, self.marks)
-        return max(net, sum((_shorts(book, self.marks) for book in self.facts.books), ZERO))
+        facts, token = self.facts, self.signal.instrument_token
+        held, mark = facts.account.positions, facts.marks.get(token)
+        known = facts.shorts or shorts_at(held, facts.books, facts.marks)
+        net = known.net + remarked((held,), token, mark, self.last_price)
+        return max(net, known.own + remarked(facts.books, token, mark, self.last_price))
 
     @cached_property
     def account(self) -> ScopeCase:
         """The account's side of the case."""
-        return self._scope("account", self.facts.account, tuple(self.facts.open_orders))
+        token, orders = self.signal.instrument_token, self.orders
+        return ScopeCase("account", self.facts.account, orders.account, orders.on_token(token), token)
 
     @cached_property
     def strategy(self) -> ScopeCase:
         """The strategy's side of the case."""
-        mine = (order for order in self.facts.open_orders if order.strategy_id == self.signal.strategy_id)
-        return self._scope("strategy", self.facts.strategy, tuple(mine))
-
-    def _scope(self, label: str, facts: Scope, orders: tuple[OpenOrder, ...]) -> ScopeCase:
-        return ScopeCase(label, facts, orders, self.signal.instrument_token)
+        mine = self.orders.strategy(self.signal.strategy_id)
+        return ScopeCase("strategy", self.facts.strategy, mine, self.own_orders, self.signal.instrument_token)
 
 
 def reference_price(signal: Signal, last_price: Decimal | None) -> Decimal:
@@ -184,11 +198,6 @@ def reference_price(signal: Signal, last_price: Decimal | None) -> Decimal:
     if buys:
         return _given(limit)
     return max(_given(limit), (last_price if signal.order_type is OrderType.LIMIT else trigger) or ZERO)
-
-
-def _shorts(positions: Mapping[int, Position], marks: Prices) -> Decimal:
-    values = (item.value(marks.get(token)) for token, item in positions.items())
-    return -sum((value for value in values if value < 0), ZERO)
 
 
 def _given(price: Decimal | None) -> Decimal:

@@ -9,7 +9,6 @@ from typing import Final
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import Side, SignalClass
-from alpha_panda.contracts.events import ZERO
 from alpha_panda.domain.risk.case import Case, ScopeCase
 from alpha_panda.domain.risk.outcome import PASSED, Outcome, at_most, passed, refused
 
@@ -19,12 +18,17 @@ _BASIS_POINTS: Final = Decimal(10_000)
 def max_order_quantity(case: Case, scope: ScopeCase) -> Outcome | None:
     """Limit the quantity of this order."""
     limit = scope.limits.max_order_quantity
+    if limit is None:
+        return None
     return at_most(Code.MAX_ORDER_QUANTITY, f"{scope.label}: quantity", case.signal.quantity, limit)
 
 
 def max_order_value(case: Case, scope: ScopeCase) -> Outcome | None:
     """Limit the value of this order at its reference price."""
-    return at_most(Code.MAX_ORDER_VALUE, f"{scope.label}: value", case.value, scope.limits.max_order_value)
+    limit = scope.limits.max_order_value
+    if limit is None:
+        return None
+    return at_most(Code.MAX_ORDER_VALUE, f"{scope.label}: value", case.value, limit)
 
 
 def opposite_reduction(case: Case) -> Outcome:
@@ -39,10 +43,11 @@ def opposite_reduction(case: Case) -> Outcome:
 
 def max_position(case: Case, scope: ScopeCase) -> Outcome | None:
     """Limit the position if all that is open on this side fills; the other direction is not this order's doing."""
-    side = case.signal.side
+    side, limit = case.signal.side, scope.limits.max_position
+    if limit is None:
+        return None
     worst = side.sign * scope.worst_quantity(side, case.signal.quantity)
-    what = f"{scope.label}: position with open {side} orders"
-    return at_most(Code.MAX_POSITION, what, worst, scope.limits.max_position)
+    return at_most(Code.MAX_POSITION, f"{scope.label}: position with open {side} orders", worst, limit)
 
 
 def short(case: Case, scope: ScopeCase) -> Outcome | None:
@@ -60,8 +65,10 @@ def short(case: Case, scope: ScopeCase) -> Outcome | None:
 def max_open_orders(case: Case, scope: ScopeCase) -> Outcome | None:
     """Limit the count of open orders with this one."""
     del case
-    what = f"{scope.label}: open orders"
-    return at_most(Code.MAX_OPEN_ORDERS, what, len(scope.orders) + 1, scope.limits.max_open_orders)
+    limit = scope.limits.max_open_orders
+    if limit is None:
+        return None
+    return at_most(Code.MAX_OPEN_ORDERS, f"{scope.label}: open orders", len(scope.orders) + 1, limit)
 
 
 def max_open_order_value(case: Case, scope: ScopeCase) -> Outcome | None:
@@ -98,12 +105,9 @@ def funds(case: Case) -> Outcome | None:
     ratio of it. A BUY takes its value with the allowance for slippage and fees, an increasing SELL the margin ratio
     of its value, whatever of it covers a long position: the two sides are added, never netted.
     """
-    limits, orders = case.facts.account.limits, case.facts.open_orders
-    values = {Side.BUY: ZERO, Side.SELL: ZERO}
+    limits = case.facts.account.limits
+    values = dict(case.orders.account.covered)
     values[case.signal.side] += case.value
-    for order in orders:
-        if order.side is Side.BUY or order.signal_class is SignalClass.INCREASING:
-            values[order.side] += order.value
     spent = values[Side.BUY] * (_BASIS_POINTS + limits.cost_allowance_bps) / _BASIS_POINTS
     needed = spent + values[Side.SELL] * limits.short_margin_ratio
     free = case.facts.cash - (1 + limits.short_margin_ratio) * case.short_value

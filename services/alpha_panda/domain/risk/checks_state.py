@@ -29,6 +29,8 @@ def orders_per_day(case: Case, scope: ScopeCase) -> Outcome | None:
 
 def _rate(case: Case, scope: ScopeCase, period: str, count: int, limit: int | None) -> Outcome | None:
     del case
+    if limit is None:
+        return None
     return at_most(Code.RATE_LIMIT, f"{scope.label}: orders per {period}", count + 1, limit)
 
 
@@ -75,12 +77,13 @@ def trading_state(case: Case) -> Outcome:
         message = f"{len(controls)} of {SCOPES} scopes have a trading state"
         return refused(Code.TRADING_HALTED, message, TradingState.HALTED)
     strictest = max(controls, key=lambda reading: reading.state.strictness)
-    if strictest.state is TradingState.HALTED:
-        return refused(Code.TRADING_HALTED, _why(strictest), strictest.state)
-    if not case.reducing and (strictest.state is TradingState.REDUCING or case.signal.closing):
-        message = _why(strictest) if strictest.state is TradingState.REDUCING else "a closing signal"
-        return refused(Code.TRADING_REDUCING, f"{message}: only what shrinks a position", strictest.state)
-    return passed(strictest.state)
+    state = strictest.state
+    if state is TradingState.HALTED:
+        return refused(Code.TRADING_HALTED, _why(strictest), state)
+    if not case.reducing and (state is TradingState.REDUCING or case.signal.closing):
+        message = _why(strictest) if state is TradingState.REDUCING else "a closing signal"
+        return refused(Code.TRADING_REDUCING, f"{message}: only what shrinks a position", state)
+    return passed(state)
 
 
 def _why(reading: ControlReading) -> str:

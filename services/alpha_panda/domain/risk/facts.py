@@ -10,7 +10,9 @@ from alpha_panda.contracts.events import ZERO, CancelRequest, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.stored import ControlReading, PriceReading
 from alpha_panda.domain.book import Position, Prices
+from alpha_panda.domain.exact import times
 from alpha_panda.domain.risk.limits import AccountLimits, Limits, Runaway, StrategyLimits
+from alpha_panda.domain.risk.shorts import Shorts
 from alpha_panda.domain.sessions import SessionStatus
 
 L = TypeVar("L", bound=Limits)
@@ -35,7 +37,7 @@ class OpenOrder:
     @property
     def value(self) -> Decimal:
         """What may still be traded, in money."""
-        return self.open_quantity * self.reference_price
+        return times(self.open_quantity, self.reference_price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,8 @@ class RiskFacts:
     `now` and `signal_ts` (the envelope's time) in UTC ns; `trading_day` the venue's, ISO. `instrument`: of the
     signal's token, None if the feed has none. `allowed_symbols`: what the strategy's manifest names. `marks`: last
     prices of other instruments held (one without is valued at its average). `books`: the positions of every
-    strategy's own book, for a short of one is not backed by another's long, which may be sold at any time. `open_orders`: all of the account.
+    strategy's own book, for a short of one is not backed by another's long, which may be sold at any time. `shorts`: what `account.positions` and `books` are short at `marks`, where that is at hand.
+    `open_orders`: all of the account; `OpenOrders` spare each decision their sums.
     `repeats`: earlier signals like this one (`runaway_key`) within `runaway.seconds`, refused ones too. `controls`:
     readings of strategy, account and platform; one that is missing halts.
     """
@@ -126,6 +129,7 @@ class RiskFacts:
     token_valid: bool
     key_in_doubt: bool
     books: Collection[Mapping[int, Position]] = ()
+    shorts: Shorts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,7 +113,7 @@ def decide(facts: RiskFacts | CancelFacts) -> Ruling:
 
 def _classify(case: Case) -> tuple[SignalClass, CheckResult | None]:
     """Return the class; INCREASING, the stricter one, and a failed result where it can't be told."""
-    if any(checks_payload.signal_faults(case.signal)):
+    if case.faults:
         return SignalClass.INCREASING, None
     try:
         return case.signal_class, None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.events import CheckResult
-from alpha_panda.domain.exact import tidy
+from alpha_panda.domain.exact import is_whole, tidy
 from alpha_panda.domain.risk.case import Case, ScopeCase
 
 
@@ -41,8 +41,7 @@ class Check:
 
     def run(self, case: Case, failed: Collection[str]) -> CheckResult | None:
         """Return the result; one without code for what could not be run, INTERNAL_ERROR for what raised."""
-        lacking = [need for need in self.needs if need in failed]
-        if lacking:
+        if failed and (lacking := [need for need in self.needs if need in failed]):
             return CheckResult(self.name, passed=False, message=f"not run: needs {', '.join(lacking)}")
         try:
             outcome = self.function(case)
@@ -50,9 +49,8 @@ class Check:
             outcome = Outcome(Code.INTERNAL_ERROR, f"the check raised {error!r}")
         if outcome is None:
             return None
-        return CheckResult(
-            self.name, outcome.code is None, outcome.code, outcome.message, outcome.value, outcome.limit
-        )
+        code, message, value, limit = outcome
+        return CheckResult(self.name, code is None, code, message, value, limit)
 
 
 def scoped(name: str, function: ScopedFunction, needs: tuple[str, ...] = ()) -> tuple[Check, Check]:
@@ -84,4 +82,7 @@ def at_most(code: Code, what: str, value: Decimal | int, limit: Decimal | int | 
 
 def text(value: object) -> str:
     """Return a number as people write it, without exponent."""
-    return f"{tidy(value):f}" if isinstance(value, Decimal) else str(value)
+    if not isinstance(value, Decimal):
+        return str(value)
+    plain = tidy(value)
+    return str(plain) if is_whole(plain) else f"{plain:f}"  # `str`, the faster one, may write an exponent

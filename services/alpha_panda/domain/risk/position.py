@@ -12,7 +12,7 @@ from typing import NamedTuple
 from alpha_panda.contracts.enums import Side, SignalClass
 from alpha_panda.contracts.events import ZERO
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.domain.exact import exact, tidy, wide
+from alpha_panda.domain.exact import minus, plus, tidy, wide
 from alpha_panda.domain.risk.facts import OpenOrder
 
 
@@ -37,9 +37,8 @@ class ClosingOrder(NamedTuple):
 def open_quantity(orders: Iterable[OpenOrder]) -> OpenQuantity:
     """Return the sums of the orders' open quantities by side."""
     sums = {Side.BUY: ZERO, Side.SELL: ZERO}
-    with exact():
-        for order in orders:
-            sums[order.side] += max(ZERO, order.open_quantity)
+    for order in orders:
+        sums[order.side] = plus(sums[order.side], max(ZERO, order.open_quantity))
     return OpenQuantity(sums[Side.BUY], sums[Side.SELL])
 
 
@@ -55,8 +54,7 @@ def closing_side(position: Decimal) -> Side:
 
 def free_quantity(position: Decimal, opens: OpenQuantity) -> Decimal:
     """Return how much of a confirmed position no open order of the closing side may take; never negative."""
-    with exact():
-        return max(ZERO, abs(position) - opens.of(closing_side(position)))
+    return max(ZERO, minus(position.copy_abs(), opens.of(closing_side(position))))
 
 
 def classify(side: Side, quantity: Decimal, position: Decimal, opens: OpenQuantity) -> SignalClass:

@@ -97,3 +97,30 @@ def test_errors_without_a_text_are_named() -> None:
     assert describe(OSError("no route")) == "OSError: no route"
     assert str(unavailable("send", TimeoutError())) == "kafka: send: TimeoutError"
     assert unavailable("send").dependency == "kafka"
+
+
+def test_tls_files_that_are_being_exchanged_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    connection = KafkaConnection(bootstrap_servers="a:1", security_protocol="SSL", on_stale_tls=told.append)
+    good = connection.ssl_context()
+    read = KafkaConnection._read_tls
+
+    def half_a_pair(_: KafkaConnection) -> None:
+        raise SettingsError("KEY_VALUES_MISMATCH")
+
+    monkeypatch.setattr(KafkaConnection, "_read_tls", half_a_pair)
+    assert connection.ssl_context() is good
+    assert connection.client_options("x")["ssl_context"] is good
+    assert told == ["KEY_VALUES_MISMATCH"]  # once
+    monkeypatch.setattr(KafkaConnection, "_read_tls", read)
+    assert connection.ssl_context() is not good
+    monkeypatch.setattr(KafkaConnection, "_read_tls", half_a_pair)
+    assert connection.ssl_context() is not good
+    assert len(told) == 2
+
+
+def test_one_connection_s_files_are_no_other_s(tmp_path: Path) -> None:
+    assert KafkaConnection(bootstrap_servers="a:1", security_protocol="SSL").ssl_context() is not None
+    other = KafkaConnection(bootstrap_servers="a:1", security_protocol="SSL", ca_file=tmp_path / "none.pem")
+    with pytest.raises(SettingsError, match=r"none\.pem"):
+        other.ssl_context()

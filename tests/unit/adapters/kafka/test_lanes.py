@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
-from alpha_panda.adapters.kafka.lanes import Lane, Line, Parcel
+from alpha_panda.adapters.kafka.lanes import NOWHERE, Lane, Line, Parcel
 from alpha_panda.errors import DependencyUnavailableError, RecordError
 from alpha_panda.ports import Outgoing
 
@@ -156,9 +156,42 @@ async def test_a_refused_record_does_not_take_its_neighbours_along(
 
 async def test_a_refused_record_fails_the_send_that_it_is_part_of(lane: Lane, broker: Broker) -> None:
     parcel = put(lane, b"a", b"poison")
-    with pytest.raises(RecordError):
+    with pytest.raises(RecordError, match="refuses a record"):
         await parcel.done
-    assert broker.log == []
+    assert broker.log == [b"a"]
+
+
+async def test_of_one_send_only_the_record_that_is_refused_is_not_written(
+    lane: Lane, broker: Broker, lines: Lines
+) -> None:
+    big, after = put(lane, b"a", b"poison", b"b", b"c", b"poison", b"d"), put(lane, b"e")
+    await settle([big, after])
+    assert broker.log == [b"a", b"b", b"c", b"d", b"e"]
+    assert big.offsets == [0, NOWHERE, 1, 2, NOWHERE, 3]
+    assert after.offsets == [4]
+    with pytest.raises(RecordError):
+        await big.done
+    assert sum(lines.failed) == 4  # two batches with one in it, then each alone
+
+
+async def test_after_a_refusal_records_leave_together_again(lane: Lane, broker: Broker) -> None:
+    parcel = put(lane, b"poison", b"b", b"c")
+    await settle([parcel])
+    broker.batches.clear()
+    await put(lane, b"d", b"e", b"f").done
+    assert broker.batches == [[b"d", b"e", b"f"]]
+
+
+async def test_a_send_with_a_refused_record_that_nobody_waits_for_is_not_finished(
+    lane: Lane, broker: Broker
+) -> None:
+    broker.open.clear()
+    parcel, after = put(lane, b"poison", b"a", b"b"), put(lane, b"c")
+    await asyncio.sleep(0)
+    parcel.abandon()
+    broker.open.set()
+    await settle([after])
+    assert broker.log == [b"c"]
 
 
 async def test_a_gap_in_the_sequence_fails_the_send_and_replaces_the_producer(

@@ -6,7 +6,7 @@ import pytest
 
 from alpha_panda.adapters.redis.exchange import MOST_AT_ONCE
 from alpha_panda.errors import DependencyUnavailableError, UnknownOutcomeError
-from unit.adapters.redis.canned import TIMEOUT, Canned, answering
+from unit.adapters.redis.canned import GREETING, TIMEOUT, Canned, answering
 
 
 async def test_calls_of_one_moment_are_one_write_and_each_gets_its_own_reply() -> None:
@@ -144,3 +144,41 @@ async def test_what_can_not_be_sent_is_refused_and_nothing_is_written() -> None:
             await database.command("ECHO", None)  # type: ignore[arg-type]  # what a mistake would pass
         assert await database.command("ECHO", 1) == 1
     assert len(canned.requests) == 1
+
+
+class Silent(Canned):
+    """Never answers; `asked` once there is a request, `left` when the client has gone."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked, self.left = asyncio.Event(), asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            if b"HELLO" in data:
+                writer.write(GREETING)
+            else:
+                self.asked.set()
+        self.left.set()
+        writer.close()
+
+
+async def test_a_reader_that_is_cancelled_while_it_waits_gives_its_connection_up_at_once() -> None:
+    silent = Silent()
+    async with answering(silent, max_connections=1) as database:
+        waiting = asyncio.create_task(database.command("XREAD", timeout=60))
+        await asyncio.wait_for(silent.asked.wait(), TIMEOUT)
+        waiting.cancel()
+        await asyncio.wait_for(silent.left.wait(), TIMEOUT)
+        assert waiting.cancelled()
+
+
+async def test_a_write_whose_caller_is_cancelled_goes_on() -> None:
+    silent = Silent()
+    async with answering(silent) as database:
+        writing = asyncio.create_task(database.command("SET", "k", "v", writes=True, timeout=60))
+        await asyncio.wait_for(silent.asked.wait(), TIMEOUT)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(silent.left.wait(), 0.1)

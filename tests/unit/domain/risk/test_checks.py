@@ -399,11 +399,11 @@ PAIRS = [
         (lim(signal(side=SELL), max_net_exposure=D(999)), lim(signal(side=SELL), max_net_exposure=D(1000))),
         (
             facts(
-                open_orders=(open_order(BUY, 5, instrument_token=OTHER), open_order(SELL, 5)),
+                open_orders=(open_order(BUY, 5, instrument_token=OTHER), open_order(SELL, 5, signal_id="o2")),
                 account=AccountLimits(max_net_exposure=D(1499)),
             ),
             facts(
-                open_orders=(open_order(BUY, 5, instrument_token=OTHER), open_order(SELL, 5)),
+                open_orders=(open_order(BUY, 5, instrument_token=OTHER), open_order(SELL, 5, signal_id="o2")),
                 account=AccountLimits(max_net_exposure=D(1500)),
             ),
         ),

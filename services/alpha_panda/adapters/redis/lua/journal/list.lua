@@ -1,8 +1,8 @@
--- KEYS: entries, index. Replies the entries of the index in its order.
-local PAGE = 1000 -- arguments of one call: Lua's stack holds 8,000
-local ids, entries = redis.call('ZRANGE', KEYS[2], 0, -1), {}
-for first = 1, #ids, PAGE do
-  local page = redis.call('HMGET', KEYS[1], unpack(ids, first, math.min(first + PAGE - 1, #ids)))
-  for _, entry in ipairs(page) do table.insert(entries, entry) end
-end
-return entries
+-- KEYS: entries, index. ARGV: place, limit. Replies {place of the last, nil where none is left; entries}: those of
+-- the index after the place, in its order.
+local after, limit = ARGV[2], tonumber(ARGV[3])
+local found = redis.call('ZRANGE', KEYS[2], '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES')
+if #found == 0 then return {false, {}} end
+local ids = {}
+for at = 1, #found, 2 do table.insert(ids, found[at]) end
+return {#ids == limit and found[#found], redis.call('HMGET', KEYS[1], unpack(ids))}
