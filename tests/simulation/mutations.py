@@ -502,7 +502,7 @@ MUTATIONS: Sequence[Mutation] = (
     ),
     Mutation("settle: compare-and-set from SENDING or UNKNOWN", _settle_compare, "settles", (62,)),
     Mutation("the order-tracker's writes are fenced by its lease", _lease_fence, "tracker", (9, 16)),
-    Mutation("a lease ends with the store's run", _lease_of_run, "tracker", (133,)),
+    Mutation("a lease ends with the store's run", _lease_of_run, "tracker", (161, 1009)),
     Mutation("acknowledge: the revision is the present one", _acknowledge_revision, "follow", (22, 31, 50)),
     Mutation("GO: no call after S on the monotonic clock", _deadline, "zombies", (2, 8, 9)),
     Mutation("GO: the clock is read before BEGIN", _deadline_before_begin, "zombies", (14, 30)),
