@@ -135,7 +135,7 @@ def _event(signal: Signal, event_type: EventType, data: Any, now: int) -> Envelo
 
 async def _ours(world: World, side: Side) -> Cost:
     topics = TopicMap(ACCOUNT, world.settings.topic_prefix)
-    span = Span(SIGNALS, SIGNALS)
+    span = Span(SIGNALS, SIGNALS, by_commit=True)
     services = [(name, ACCOUNT) for name in ("order-tracker", "risk", "engine")]
     before = await _filled(world, topics)
     async with (

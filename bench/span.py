@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +22,14 @@ class Cost:
 
 @dataclass(slots=True)
 class Span:
-    """A piece of work of `records` records that counts as `items`: from `begin` to `end`."""
+    """A piece of work of `records` records that counts as `items`: from `begin` to `end`.
+
+    `by_commit`: it ends when all its records are committed, where a service goes on reading meanwhile (lanes).
+    """
 
     records: int
     items: int
+    by_commit: bool = False
     seen: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _begun: tuple[float, float] | None = None
@@ -80,7 +84,7 @@ class _WatchedConsumer:
         self._topic = topic
         self._span = span
         self.seek = consumer.seek
-        self.commit = consumer.commit
+        self._uncommitted: dict[TopicPartition, int] = {}
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the consumer has
         return getattr(self._consumer, name)
@@ -89,14 +93,24 @@ class _WatchedConsumer:
         return self._consumer.position(partition)
 
     async def fetch(self, max_records: int, timeout: float | None = None) -> list[Record]:  # noqa: ASYNC109 - the port's
-        if self._span.seen >= self._span.records:
+        if self._span.seen >= self._span.records and not self._span.by_commit:
             self._span.end()
         records = await self._consumer.fetch(max_records, timeout)
         found = sum(record.topic == self._topic for record in records)
         if found:
             self._span.begin()
             self._span.seen += found
+        for record in records:
+            self._uncommitted[TopicPartition(record.topic, record.partition)] = record.offset + 1
         return records
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        await self._consumer.commit(offsets)
+        for partition, offset in offsets.items():
+            if offset >= self._uncommitted.get(partition, offset + 1):
+                del self._uncommitted[partition]
+        if self._span.by_commit and self._span.seen >= self._span.records and not self._uncommitted:
+            self._span.end()
 
 
 @dataclass(frozen=True, slots=True)
