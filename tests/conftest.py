@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("totals",)
+pytest.register_assert_rewrite("contracts")  # the suites that several folders subclass
 
 # Cores may be shared: how long one example takes says nothing, the time-out of a whole test does.
 COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

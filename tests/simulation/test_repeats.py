@@ -45,6 +45,9 @@ def test_another_process_with_other_string_hashes_has_the_same_trace(hash_seed: 
 def test_the_command_prints_the_line_that_repeats_it_and_the_trace() -> None:
     report = simulate(SEEDS[0], MIXED)
     printed = _elsewhere(SEEDS[0], "--trace", hash_seed="0")
-    assert f"SIM SEED={SEEDS[0]} python -m alpha_panda.testing.simulation {SEEDS[0]}" in printed
+    assert (
+        f"python -m alpha_panda.testing.simulation {SEEDS[0]} --profile mixed  # SIM SEED={SEEDS[0]}"
+        in printed
+    )
     assert len(printed.splitlines()) >= len(report.trace)
     assert "journal.write_epoch" in printed

@@ -29,6 +29,7 @@ class Rebuild:
         self._decided: set[str] = set()
         self._rejected: dict[str, RejectedSignal] = {}
         self._updates: dict[str, OrderUpdate] = {}
+        self._told_at: dict[str, int] = {}
 
     def add(self, event: Envelope) -> None:
         """Take note of an event; cancel requests and orders that are not ours tell nothing."""
@@ -41,7 +42,8 @@ class Rebuild:
             self._rejected[data.original_signal.signal_id] = data
         elif isinstance(data, OrderUpdate) and not data.external:
             before = self._updates.get(data.signal_id)
-            self._updates[data.signal_id] = data if before is None else max(before, data, key=telling)
+            if before is None or telling(data) > telling(before):
+                self._updates[data.signal_id], self._told_at[data.signal_id] = data, event.ts
 
     def entries(self, now: int, send_by: int) -> list[JournalEntry]:
         """Return one entry for each signal validated since the last call; `send_by` (UTC ns): of the ones in doubt."""
@@ -80,7 +82,8 @@ class Rebuild:
     def _with_outcome(self, entry: JournalEntry) -> JournalEntry:
         update = self._updates.get(entry.signal_id)
         if update is not None:
-            return as_told(entry, update)
+            # The event's own time: should it be told again, it is the very same.
+            return replace(as_told(entry, update), updated_at=self._told_at[entry.signal_id])
         rejected = self._rejected.get(entry.signal_id)
         if rejected is not None:
             return replace(entry, state=EntryState.FAILED, code=rejected.code, message=rejected.message)

@@ -54,7 +54,7 @@ WITH_A_SIGNAL = [
     Kill("order-tracker", "journal.fill:after"),
     Kill("order-tracker", "producer.send(orders.filled):before"),
     Kill("order-tracker", "producer.send(orders.filled):after"),
-    Kill("order-tracker", "journal.acknowledge:after"),
+    Kill("order-tracker", "journal.acknowledge_all:after"),
 ]
 
 BY_THEMSELVES = [

@@ -86,6 +86,7 @@ async def test_engines_come_and_go_while_orders_are_slow_at_the_broker(
     await platform.until(lambda: sum(core.placed()[broker_tag(one)] for one in sent) >= 5, "five orders")
     await platform.kill("engine")  # dies, and comes back
     await platform.until(lambda: sum(core.placed()[broker_tag(one)] for one in sent) >= 8, "eight orders")
+    await platform.ready("engine-2")
     assert await platform.end("engine-2") == 0  # leaves
     await platform.outcomes(sent)
     calls = [core.placed()[broker_tag(one)] for one in sent]

@@ -461,6 +461,7 @@ class TestStatus:
 
 
 async def test_lines_of_a_service_carry_its_name_in_all_its_tasks(world: World) -> None:
+    structlog.contextvars.clear_contextvars()  # of a test before: one that was killed unbinds nothing
     log = structlog.get_logger()
 
     async def handler(_records: Sequence[Record]) -> None:

@@ -317,10 +317,13 @@ class MemoryOrderJournal:
         now, least = self.database.now(), known.revision if known else 0
         done = told and _is_told(learnt, least)
         revision = max(learnt.revision, least + 1 if known else 0, self.database.revision_floor)
-        if done and learnt.revision:
-            revision = learnt.revision
+        updated_at = now
+        if done and learnt.revision:  # told again, its event must be the very same
+            revision, updated_at = learnt.revision, learnt.updated_at or now
         created_at = known.created_at if known else learnt.created_at or now
-        state.put(msgspec.structs.replace(learnt, revision=revision, created_at=created_at, updated_at=now))
+        state.put(
+            msgspec.structs.replace(learnt, revision=revision, created_at=created_at, updated_at=updated_at)
+        )
         if done:
             del state.open[learnt.signal_id]
 

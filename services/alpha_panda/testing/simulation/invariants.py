@@ -116,9 +116,16 @@ class Verdict:
                 self._say(f"{told.account}: {signal_id} has the ends []")
 
     def _two_words(self, told: Told, signal_id: str, ends: list[str]) -> None:
-        """Accept two ends where risk has noticed and latched: a paper order that its store had forgotten."""
+        """Accept two ends where risk has noticed and latched: a paper order that its store had forgotten.
+
+        And LOST beside FAILED after the store came back: an engine that slept settles what the store forgot was LOST.
+        Both say that nothing was traded.
+        """
+        forgetful = any(name.startswith("store returned") for name in self.world.counts)
         if told.contradicted(signal_id):
             self.world.counts["two words of one order, and a latch"] += 1
+        elif forgetful and sorted(ends) == ["FAILED", "LOST"]:
+            self.world.counts["LOST and FAILED: nothing was traded, said twice"] += 1
         else:
             self._say(f"{told.account}: {signal_id} has the ends {ends}")
 

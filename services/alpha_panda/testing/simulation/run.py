@@ -47,10 +47,10 @@ class Report:
 
     @property
     def line(self) -> str:
-        """The line that repeats the run."""
+        """The line that repeats the run, to be pasted as it is."""
         return (
-            f"SIM SEED={self.seed} python -m alpha_panda.testing.simulation {self.seed}"
-            f" --profile {self.profile} [--trace]"
+            f"python -m alpha_panda.testing.simulation {self.seed} --profile {self.profile}"
+            f"  # SIM SEED={self.seed}; --trace shows every step"
         )
 
 

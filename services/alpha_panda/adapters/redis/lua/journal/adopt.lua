@@ -26,8 +26,10 @@ local function adopt(learnt, told)
   if not done or learnt.revision == '0' then
     local least = math.max(tonumber(learnt.revision), known and tonumber(known.revision) + 1 or 0)
     learnt.revision = revision_after(least)
+    learnt.updated_at = '0'
   end
-  learnt.updated_at = as_ns(now)
+  -- Told again, its event must be the very same.
+  if learnt.updated_at == '0' then learnt.updated_at = as_ns(now) end
   if known then
     learnt.created_at = known.created_at
   elseif learnt.created_at == '0' then
