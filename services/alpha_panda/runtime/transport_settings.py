@@ -6,13 +6,13 @@ from annotated_types import Ge
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from alpha_panda.runtime.setting_types import Count, RedisUrl, Seconds
+from alpha_panda.runtime.setting_types import Count, RedisUrl, Seconds, Servers
 
 
 class KafkaSettings(BaseSettings):
     """How the bus is reached and what its clients are told."""
 
-    kafka_bootstrap_servers: str = Field(
+    kafka_bootstrap_servers: Servers = Field(
         default="",
         description="Brokers to begin with, `host:port` separated by commas; empty: a bus inside the process. "
         "Why: a first run needs nothing but Python.",
