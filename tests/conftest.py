@@ -4,6 +4,7 @@ import os
 import random
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("totals",)
@@ -14,6 +15,12 @@ COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthC
 settings.register_profile("dev", COMMON, max_examples=50)
 # Hypothesis' own `ci` profile always draws the same examples; ours draws new ones in each run, repeatably.
 settings.register_profile("ci", COMMON, max_examples=200, database=None, derandomize=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_fields_of_another_test() -> None:
+    """Forget what was bound to log lines: a simulated process that was killed unbinds nothing."""
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.hookimpl(tryfirst=True)
