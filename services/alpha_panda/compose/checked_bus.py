@@ -8,8 +8,8 @@ from alpha_panda.adapters.kafka.bus import KafkaBus
 from alpha_panda.adapters.kafka.connection import KafkaConnection
 from alpha_panda.adapters.kafka.topic_terms import TopicProblem
 from alpha_panda.contracts.topics import TopicSpec
-from alpha_panda.errors import SettingsError
-from alpha_panda.runtime.settings import env_name
+
+from .safety import refuse_losses
 
 log = structlog.get_logger()
 
@@ -33,13 +33,9 @@ class CheckedBus(KafkaBus):
         await super().ensure_topics(specs)
         problems = await self.topic_problems(specs)
         self._tell(problems)
-        serious = [str(problem) for problem in problems if problem.serious]
-        if serious and self._refuse:
-            raise SettingsError(
-                "Kafka may lose what orders rest on, and an account here is live: "
-                + "; ".join(serious)
-                + f"; or take the risk with {env_name('journal_require_durable')}=false"
-            )
+        if self._refuse:
+            serious = [str(problem) for problem in problems if problem.serious]
+            refuse_losses("Kafka may lose what orders rest on", serious)
 
     def _tell(self, problems: Sequence[TopicProblem]) -> None:
         """Warn of what is new: a serious problem once for each topic, another once for all that have it."""

@@ -23,12 +23,12 @@ from alpha_panda.runtime.supervisor import Supervisor
 from alpha_panda.runtime.venues import rules_of
 
 from .health_server import answering_probes
-from .ports import market_sources, memory_ports
+from .ports import memory_ports, with_manifests
 from .recorder import Recorder
 from .sources import first_ts, source_faults
 from .summary import RunSummary, summarize
 from .tail import Tail, topics_of
-from .traders import ManifestTraders, has_live_accounts
+from .traders import has_live_accounts
 from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
@@ -152,7 +152,14 @@ class EmbeddedRun:
         self._transports = transports
         if transports is not None:
             self.clock = transports.clock
-            self.ports = self._complete(transports)
+            self.ports = with_manifests(
+                transports,
+                resources,
+                settings,
+                seed=options.seed,
+                max_ticks=options.max_ticks,
+                on_source_end=self._source_ended,
+            )
         else:
             self.clock = make_clock(resources, settings) if clock is None else clock
             self.bus, self.ports = memory_ports(
@@ -167,18 +174,6 @@ class EmbeddedRun:
         self.members = members(resources)
         self._open_feeds = set(resources.feeds)
         self._add_members()
-
-    def _complete(self, transports: Ports) -> Ports:
-        """Add what no transport has: the traders and sources of these manifests."""
-        sources = market_sources(
-            self.resources,
-            self.settings,
-            self.clock,
-            self.options.seed,
-            self.options.max_ticks,
-            self._source_ended,
-        )
-        return replace(transports, traders=ManifestTraders(self.resources, self.clock), source=sources)
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """The in-process ports: memory adapters on one clock, shared by all services of a run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 from alpha_panda.adapters.ids import RandomIds, SeededIds
@@ -56,12 +57,30 @@ def memory_ports(  # noqa: PLR0913 - the options of a run
         lease=MemoryLease(database),
         statuses=MemoryStatusStore(database),
         traders=ManifestTraders(resources, clock),
-        source=market_sources(resources, settings, clock, seed, max_ticks, on_source_end),
+        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
     )
     return bus, ports
 
 
-def market_sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
+def with_manifests(  # noqa: PLR0913 - the options of a run
+    transports: Ports,
+    resources: ResourceSet,
+    settings: Settings,
+    *,
+    seed: int | None = None,
+    max_ticks: int | None = None,
+    on_source_end: Callable[[str], None] | None = None,
+) -> Ports:
+    """Return the ports with what no transport has: the traders and sources of these manifests."""
+    clock = transports.clock
+    return replace(
+        transports,
+        traders=ManifestTraders(resources, clock),
+        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
+    )
+
+
+def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
     resources: ResourceSet,
     settings: Settings,
     clock: Clock,

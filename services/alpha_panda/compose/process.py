@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import structlog
 
@@ -19,8 +18,8 @@ from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings, env_name
 
 from .health_server import answering_probes
-from .ports import market_sources, memory_ports
-from .traders import ManifestTraders, has_live_accounts
+from .ports import memory_ports, with_manifests
+from .traders import has_live_accounts
 from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
@@ -66,8 +65,7 @@ async def service_ports(resources: ResourceSet, settings: Settings) -> AsyncIter
         yield memory_ports(resources, settings, clock)[1]
         return
     async with connected(settings, clock, live=has_live_accounts(resources)) as transports:
-        sources = market_sources(resources, settings, clock, None, None, None)
-        yield replace(transports, traders=ManifestTraders(resources, clock), source=sources)
+        yield with_manifests(transports, resources, settings)
 
 
 async def _serve(service: StreamService, settings: Settings) -> None:

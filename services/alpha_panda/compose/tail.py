@@ -12,6 +12,7 @@ from alpha_panda.contracts.topics import TopicMap, TopicSpec, ticks_topic
 from alpha_panda.errors import TransientError
 from alpha_panda.ports import Consumer, EventBus, Record, Subscription, TopicPartition
 from alpha_panda.runtime.dead_letter import dead_letter_topics
+from alpha_panda.runtime.reading import unread
 from alpha_panda.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -36,7 +37,6 @@ class Tail:
         self._bus = bus
         self._observe = observe
         self._settings = settings
-        self._ends: dict[TopicPartition, int] = {}
 
     @asynccontextmanager
     async def following(self, topics: Sequence[TopicSpec]) -> AsyncIterator[None]:
@@ -73,14 +73,7 @@ class Tail:
     async def _catch_up(self, consumer: Consumer, following: "asyncio.Task[None]") -> None:
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
-                while not following.done() and await self._behind(consumer):  # noqa: ASYNC110 - Kafka tells no other way
+                while not following.done() and await unread(self._bus, consumer):  # noqa: ASYNC110 - Kafka tells no other way
                     await asyncio.sleep(self._settings.drain_quiet_seconds)
         except (TimeoutError, TransientError) as error:
             log.warning("the summary may lack the last records", error=str(error))
-
-    async def _behind(self, consumer: Consumer) -> bool:
-        for topic in dict.fromkeys(partition.topic for partition in sorted(consumer.assignment())):
-            for partition, (_, end) in (await self._bus.offsets(topic)).items():
-                if consumer.position(partition) < end:
-                    return True
-        return False

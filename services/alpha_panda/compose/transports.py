@@ -18,6 +18,8 @@ from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.secret_files import secret_reader
 from alpha_panda.runtime.settings import Settings, env_name
 
+from .safety import refuse_losses
+
 if TYPE_CHECKING:
     from alpha_panda.adapters.kafka.bus import KafkaBus
     from alpha_panda.adapters.kafka.connection import KafkaConnection
@@ -105,13 +107,9 @@ async def _check_durable(journal: "RedisDatabase", settings: Settings, *, live: 
     problems = await durability_problems(journal)
     for problem in problems:
         log.warning("the journal's Redis may lose orders", problem=problem.problem, remedy=problem.remedy)
-    certain = [str(problem) for problem in problems if not problem.unchecked]
-    if certain and live and settings.journal_require_durable:
-        raise SettingsError(
-            "the journal's Redis may lose orders, and an account here is live: "
-            + "; ".join(certain)
-            + f"; or take the risk with {env_name('journal_require_durable')}=false"
-        )
+    if live and settings.journal_require_durable:
+        certain = [str(problem) for problem in problems if not problem.unchecked]
+        refuse_losses("the journal's Redis may lose orders", certain)
 
 
 class _NoTraders:

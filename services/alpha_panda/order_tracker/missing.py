@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import Validity
 from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome
 from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.domain.matching import outcome_of
 from alpha_panda.ports import Clock, ControlStore, OrderJournal, Producer
 
 from .latches import announce, halt
@@ -131,14 +133,4 @@ def is_missing(entry: JournalEntry) -> bool:
 
 def marked(entry: JournalEntry, message: str) -> Outcome:
     """Return what the entry already says, with the mark."""
-    return Outcome(
-        state=entry.state,
-        filled_quantity=entry.filled_quantity,
-        average_price=entry.average_price,
-        amount=entry.amount,
-        fees=entry.fees,
-        broker_order_id=entry.broker_order_id,
-        triggered=entry.triggered,
-        code=Code.ORDER_MISSING,
-        message=message,
-    )
+    return replace(outcome_of(entry), code=Code.ORDER_MISSING, message=message)

@@ -4,10 +4,25 @@ import structlog
 
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import ConsumerStalledError, TransientError
-from alpha_panda.ports import Clock, Consumer, EventBus, Record
+from alpha_panda.ports import Clock, Consumer, EventBus, Record, TopicPartition
 from alpha_panda.runtime.tasks import intake
 
 log = structlog.get_logger()
+
+
+async def unread(bus: EventBus, consumer: Consumer) -> dict[TopicPartition, tuple[int, int]]:
+    """Return (next to read, end) of each assigned partition that holds more; each topic is asked once.
+
+    Raises:
+        TransientError: the bus can't tell.
+
+    """
+    assigned = sorted(consumer.assignment())
+    ends: dict[TopicPartition, int] = {}
+    for topic in dict.fromkeys(partition.topic for partition in assigned):
+        ends |= {partition: end for partition, (_, end) in (await bus.offsets(topic)).items()}
+    places = {partition: (consumer.position(partition), ends[partition]) for partition in assigned}
+    return {partition: (position, end) for partition, (position, end) in places.items() if position < end}
 
 
 class RecordReader:
@@ -44,15 +59,14 @@ class RecordReader:
 
     async def _look(self) -> None:
         """Compare where the consumer is with what its partitions hold."""
-        for partition in sorted(self._consumer.assignment()):
-            try:
-                _, end = (await self._bus.offsets(partition.topic))[partition]
-            except TransientError as error:
-                log.warning("quiet consumer not checked", partition=str(partition), error=str(error))
-                return
-            position = self._consumer.position(partition)
-            if position < end:
-                raise ConsumerStalledError(
-                    f"nothing of {partition} has come for {self._stall / 1e9:g} s, but it has records up to {end}, and "
-                    f"{position} is the next to read; the service starts anew"
-                )
+        try:
+            behind = await unread(self._bus, self._consumer)
+        except TransientError as error:
+            log.warning("quiet consumer not checked", error=str(error))
+            return
+        if behind:
+            partition, (position, end) = next(iter(behind.items()))
+            raise ConsumerStalledError(
+                f"nothing of {partition} has come for {self._stall / 1e9:g} s, but it has records up to {end}, and "
+                f"{position} is the next to read; the service starts anew"
+            )

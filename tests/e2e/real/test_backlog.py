@@ -10,14 +10,14 @@ import pytest
 import pytest_asyncio
 
 from alpha_panda.contracts.codec import encode_event, payload_hash
-from alpha_panda.contracts.enums import EventType, Side, SignalClass, Verdict
-from alpha_panda.contracts.events import Envelope, Signal, ValidatedSignal
+from alpha_panda.contracts.enums import Side, SignalClass, Verdict
+from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Decision
-from alpha_panda.domain.ids import broker_tag, event_id
+from alpha_panda.domain.ids import broker_tag
 from alpha_panda.ports import Outgoing, Subscription
 from alpha_panda.testing.processes import manifests
 from alpha_panda.testing.processes.platform import Platform
-from alpha_panda.testing.processes.signals import make_signal, raw_event
+from alpha_panda.testing.processes.signals import make_signal, raw_event, validated_event
 from alpha_panda.testing.servers.kafka import KafkaServer
 from alpha_panda.testing.servers.redis import RedisServer
 from totals import Tally
@@ -177,24 +177,5 @@ async def decide(platform: Platform, signals: Sequence[Signal], epoch: str) -> N
 
 
 def validated(platform: Platform, signal: Signal, epoch: str) -> Outgoing:
-    raw = raw_event(signal)
-    event = Envelope(
-        id=event_id(signal.signal_id, EventType.VALIDATED_SIGNAL, 0),
-        type=EventType.VALIDATED_SIGNAL,
-        version=raw.version,
-        ts=raw.ts,
-        source="risk/main",
-        account=raw.account,
-        key=raw.key,
-        correlation_id=signal.signal_id,
-        causation_id=raw.id,
-        data=ValidatedSignal(
-            original_signal=signal,
-            signal_class=SignalClass.INCREASING,
-            payload_hash=payload_hash(signal),
-            risk_epoch="before",
-            journal_epoch=epoch,
-            decided_at=raw.ts,
-        ),
-    )
+    event = validated_event(signal, source="risk/main", risk_epoch="before", journal_epoch=epoch)
     return Outgoing(platform.topics.signals_validated, encode_event(event), key=signal.key)

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from alpha_panda.contracts.codec import encode_event, payload_hash
-from alpha_panda.contracts.enums import EventType, Side, SignalClass
-from alpha_panda.contracts.events import Envelope, ValidatedSignal
+from alpha_panda.contracts.codec import encode_event
+from alpha_panda.contracts.enums import Side
 from alpha_panda.contracts.topics import dlq, market_ticks
-from alpha_panda.domain.ids import broker_tag, event_id
+from alpha_panda.domain.ids import broker_tag
 from alpha_panda.ports import Outgoing
 from alpha_panda.testing.broker import faults
 from alpha_panda.testing.processes import manifests
 from alpha_panda.testing.processes.platform import Platform
 from alpha_panda.testing.processes.points import Harm, Moment, Point
-from alpha_panda.testing.processes.signals import make_signal, raw_event
+from alpha_panda.testing.processes.signals import make_signal, validated_event
 from alpha_panda.testing.servers.kafka import KafkaServer
 from alpha_panda.testing.servers.redis import RedisServer
 from totals import Tally
@@ -145,27 +144,9 @@ async def test_a_validated_signal_that_risk_never_stored_ends_as_order_failed(
     platform: Platform, tally: Tally
 ) -> None:
     signal = make_signal(Side.BUY, "1")
-    raw = raw_event(signal)
-    forged = Envelope(
-        id=event_id(signal.signal_id, EventType.VALIDATED_SIGNAL, 0),
-        type=EventType.VALIDATED_SIGNAL,
-        version=raw.version,
-        ts=raw.ts,
-        source="forger",
-        account=raw.account,
-        key=raw.key,
-        correlation_id=signal.signal_id,
-        causation_id=raw.id,
-        data=ValidatedSignal(
-            original_signal=signal,
-            signal_class=SignalClass.INCREASING,
-            payload_hash=payload_hash(signal),
-            risk_epoch="none",
-            journal_epoch=await platform.journal.epoch() or "",
-            decided_at=raw.ts,
-        ),
-    )
-    await platform.send(Outgoing(platform.topics.signals_validated, encode_event(forged), key=raw.key))
+    epoch = await platform.journal.epoch() or ""
+    forged = validated_event(signal, source="forger", risk_epoch="none", journal_epoch=epoch)
+    await platform.send(Outgoing(platform.topics.signals_validated, encode_event(forged), key=forged.key))
     await platform.outcomes([signal.signal_id])
     assert platform.told(signal.signal_id) == "FAILED PAYLOAD_MISMATCH"
     assert platform.broker.core.placed()[broker_tag(signal.signal_id)] == 0

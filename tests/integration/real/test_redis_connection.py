@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alpha_panda.adapters.ids import RandomIds
-from alpha_panda.adapters.redis.connection import RedisAddress, make_database, password_from
+from alpha_panda.adapters.redis.connection import RedisAddress, make_database
 from alpha_panda.adapters.redis.database import RedisDatabase
 from alpha_panda.contracts.keys import KeyMap
 from alpha_panda.errors import DependencyUnavailableError
@@ -50,7 +50,7 @@ async def test_a_rotated_password_is_taken_at_the_next_connection(
     file.write_text("old\n")
     own_redis_server.add_user("ann", "on >old ~* +@all")
     url = f"redis://ann:forgotten@127.0.0.1:{own_redis_server.port}"
-    async with reached(url, password=password_from(file)) as database:
+    async with reached(url, password=lambda: file.read_text().rstrip()) as database:
         await database.command("PING")
         own_redis_server.add_user(
             "ann", "on >new ~* +@all"
@@ -64,7 +64,7 @@ async def test_a_rotated_password_is_taken_at_the_next_connection(
 
 
 async def test_a_password_that_cannot_be_read_is_said(redis_server: RedisServer, tmp_path: Path) -> None:
-    async with reached(redis_server.url, password=password_from(tmp_path / "absent")) as database:
+    async with reached(redis_server.url, password=(tmp_path / "absent").read_text) as database:
         with pytest.raises(DependencyUnavailableError, match="absent"):
             await database.command("PING")
 

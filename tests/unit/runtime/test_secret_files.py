@@ -75,6 +75,15 @@ def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def test_a_password_file_is_read_each_time(secret: Path) -> None:
+    secret.write_text("one\n")
+    provider = secret_reader(load_settings().kafka_sasl_password, PASSWORD)
+    assert provider is not None
+    assert provider() == "one"
+    secret.write_text(" two \r\n")
+    assert provider() == " two "
+
+
 def test_a_file_that_is_gone_for_a_moment_gives_what_it_held(secret: Path) -> None:
     read = secret_reader(load_settings().kafka_sasl_password, PASSWORD)
     assert read is not None

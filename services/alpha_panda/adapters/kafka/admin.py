@@ -8,7 +8,6 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     BrokerResponseError,
     ClusterAuthorizationFailedError,
-    KafkaError,
     LeaderNotAvailableError,
     NoError,
     OffsetOutOfRangeError,
@@ -21,7 +20,7 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DeleteRecordsRequest, D
 from aiokafka.protocol.offset import OffsetRequest
 
 from alpha_panda.adapters.ids import RandomIds
-from alpha_panda.adapters.kafka.clients import cut, opening, pace
+from alpha_panda.adapters.kafka.clients import cut, opening, pace, persisting
 from alpha_panda.adapters.kafka.connection import HOUR_MS, MILLISECONDS, KafkaConnection, unavailable
 from alpha_panda.adapters.kafka.protocol import NO_ID, ClusterInfo, MetadataWithIds, TopicInfo
 from alpha_panda.adapters.kafka.sizes import max_message_bytes
@@ -227,26 +226,10 @@ class KafkaAdmin:
         return client
 
     async def _until_done(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
-        """Repeat `action` while its errors may pass, for `request_timeout` in all."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._connection.request_timeout
-        attempt = 0
-        while True:
-            attempt += 1
-            await self._open()  # bounded by itself, with a better reason
-            try:
-                async with asyncio.timeout(max(0.0, deadline - loop.time())):
-                    return await action()
-            except TimeoutError as error:
-                raise unavailable(
-                    f"{what}: no answer within {self._connection.request_timeout:g} s"
-                ) from error
-            except (KafkaError, OSError) as error:
-                pause = self._connection.backoff(attempt, self._seed)
-                if not getattr(error, "retriable", False) or loop.time() + pause >= deadline:
-                    raise unavailable(what, error) from error
-                await self._recover(error)
-                await asyncio.sleep(pause)
+        # Opening is bounded by itself, with a better reason.
+        return await persisting(
+            self._connection, self._seed, what, action, prepare=self._open, recover=self._recover
+        )
 
     async def _recover(self, error: Exception) -> None:
         """After a lost connection begin again from the bootstrap servers: all brokers may have new addresses."""

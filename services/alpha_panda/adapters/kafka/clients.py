@@ -103,6 +103,46 @@ async def opening(connection: KafkaConnection, what: str, attempt: Callable[[], 
         await asyncio.sleep(pause)
 
 
+async def _nothing() -> None:
+    """Prepare nothing."""
+
+
+async def persisting(  # noqa: PLR0913 - an action, its bounds, and two hooks by keyword
+    connection: KafkaConnection,
+    seed: str,
+    what: str,
+    action: Callable[[], Awaitable[T]],
+    *,
+    recover: Callable[[Exception], Awaitable[None]],
+    prepare: Callable[[], Awaitable[object]] = _nothing,
+) -> T:
+    """Repeat `action` while its errors may pass, with back-off, for `request_timeout` in all.
+
+    `prepare` runs before each attempt, outside the time for it; `recover` after each that failed.
+
+    Raises:
+        DependencyUnavailableError: it never succeeded, or failed in a way that no repetition changes.
+
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + connection.request_timeout
+    attempt = 0
+    while True:
+        attempt += 1
+        await prepare()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - loop.time())):
+                return await action()
+        except TimeoutError as error:
+            raise unavailable(f"{what}: no answer within {connection.request_timeout:g} s") from error
+        except (KafkaError, OSError) as error:
+            pause = connection.backoff(attempt, seed)
+            if not getattr(error, "retriable", False) or loop.time() + pause >= deadline:
+                raise unavailable(what, error) from error
+            await recover(error)
+            await asyncio.sleep(pause)
+
+
 class Diagnosis:
     """Why a cluster can't be reached; empty if one of its brokers can."""
 

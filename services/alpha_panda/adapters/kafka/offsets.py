@@ -4,7 +4,6 @@ Kafka answers the requests of one connection in their order. aiokafka's own comm
 the group, which waits until all members have joined; these don't.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
@@ -13,7 +12,6 @@ from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     IllegalGenerationError,
-    KafkaError,
     NoError,
     RebalanceInProgressError,
     UnknownMemberIdError,
@@ -24,7 +22,8 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from alpha_panda.adapters.ids import RandomIds
-from alpha_panda.adapters.kafka.connection import KafkaConnection, unavailable
+from alpha_panda.adapters.kafka.clients import persisting
+from alpha_panda.adapters.kafka.connection import KafkaConnection
 from alpha_panda.errors import RebalancedError
 from alpha_panda.ports import TopicPartition
 
@@ -121,22 +120,9 @@ class GroupOffsets:
             raise error
 
     async def _until_done(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._connection.request_timeout
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                async with asyncio.timeout(max(0.0, deadline - loop.time())):
-                    return await action()
-            except TimeoutError as error:
-                raise unavailable(
-                    f"{what}: no answer within {self._connection.request_timeout:g} s"
-                ) from error
-            except (KafkaError, OSError) as error:
-                pause = self._connection.backoff(attempt, self._seed)
-                if not getattr(error, "retriable", False) or loop.time() + pause >= deadline:
-                    raise unavailable(what, error) from error
-                if not isinstance(error, CoordinatorLoadInProgressError):
-                    self._coordinator = None
-                await asyncio.sleep(pause)
+        return await persisting(self._connection, self._seed, what, action, recover=self._recover)
+
+    async def _recover(self, error: Exception) -> None:
+        """Look the coordinator up again, unless it only needs time."""
+        if not isinstance(error, CoordinatorLoadInProgressError):
+            self._coordinator = None

@@ -35,15 +35,6 @@ KEEPALIVE_PROBES: Final = 3
 """Unanswered questions after which a connection is dead: that is 11 s after its last sign of life."""
 
 
-def password_from(file: Path) -> Callable[[], str]:
-    """Return a provider that reads the file at each new connection, so that a rotated secret is taken at once."""
-
-    def read() -> str:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-
-    return read
-
-
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
     """One Redis and how to talk to it.

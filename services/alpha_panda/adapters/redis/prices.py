@@ -122,14 +122,8 @@ class RedisPriceCache:
         return self._tokens(reply)
 
     async def read(self, feed: str, token: int) -> PriceReading:
-        """See the port: one MGET is one moment."""
-        keys = self.database.keys
-        names = keys.price(feed, token), keys.heartbeat(feed)
-        quote, beats = await self.database.command("MGET", *names)
-        return PriceReading(
-            None if quote is None else _decoded(_quote_decoder, names[0], quote),
-            None if beats is None else _decoded(_heartbeats_decoder, names[1], beats).of(token),
-        )
+        """See the port."""
+        return (await self.readings(feed, (token,)))[token]
 
     async def readings(self, feed: str, tokens: Sequence[int]) -> dict[int, PriceReading]:
         """See the port: one MGET is one moment."""

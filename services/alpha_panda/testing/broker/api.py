@@ -18,6 +18,7 @@ from alpha_panda.adapters.http.exchange import Answer, Exchange, NotSent, speaks
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, OrderStatus, OrderType, Side, Validity
 from alpha_panda.contracts.stored import BrokerRow, JournalEntry, Outcome
+from alpha_panda.domain.matching import outcome_of
 
 T = TypeVar("T")
 
@@ -142,23 +143,8 @@ def cancel_outcome(entry: JournalEntry, exchange: Exchange) -> Outcome:
         parsed(exchange.body, OrderState) if isinstance(exchange, Answer) and exchange.status == OK else None
     )
     if state is None or state.order.broker_order_id != entry.broker_order_id:
-        return outcome_of_entry(entry)
+        return outcome_of(entry)
     return outcome_of_row(state.order)
-
-
-def outcome_of_entry(entry: JournalEntry) -> Outcome:
-    """Return the outcome that changes nothing."""
-    return Outcome(
-        state=entry.state,
-        filled_quantity=entry.filled_quantity,
-        average_price=entry.average_price,
-        amount=entry.amount,
-        fees=entry.fees,
-        broker_order_id=entry.broker_order_id,
-        triggered=entry.triggered,
-        code=entry.code,
-        message=entry.message,
-    )
 
 
 def outcome_of_row(row: BrokerRow) -> Outcome:

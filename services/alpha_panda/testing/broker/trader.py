@@ -10,9 +10,10 @@ from alpha_panda.adapters.http.exchange import Answer, Exchange, NotSent, Unansw
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, PriceReading
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
+from alpha_panda.domain.matching import outcome_of
 from alpha_panda.ports import Clock, Trader
 
-from .api import PlaceRequest, cancel_outcome, outcome_of_entry, place_outcome, request_of
+from .api import PlaceRequest, cancel_outcome, place_outcome, request_of
 from .book import BookReader
 from .core import BrokerCore, Reply
 from .faults import Wire
@@ -61,7 +62,7 @@ class BrokerTrader:
     async def cancel(self, entry: JournalEntry) -> Outcome:
         """See the port."""
         if not entry.state.resting:
-            return outcome_of_entry(entry)
+            return outcome_of(entry)
         return cancel_outcome(entry, await self._way.cancel(entry.broker_order_id, self._deadline()))
 
     async def order_book(self) -> BookReading:

@@ -6,8 +6,16 @@ from itertools import count
 from typing import Final
 from uuid import uuid4
 
-from alpha_panda.contracts.enums import EventType, OrderType, Side, Validity
-from alpha_panda.contracts.events import VERSION, CancelRequest, Envelope, Signal, order_key
+from alpha_panda.contracts.codec import payload_hash
+from alpha_panda.contracts.enums import EventType, OrderType, Side, SignalClass, Validity
+from alpha_panda.contracts.events import (
+    VERSION,
+    CancelRequest,
+    Envelope,
+    Signal,
+    ValidatedSignal,
+    order_key,
+)
 from alpha_panda.domain.ids import event_id
 
 from . import manifests
@@ -49,6 +57,30 @@ def make_cancel(order: Signal) -> CancelRequest:
         instrument_token=order.instrument_token,
         symbol=order.symbol,
         order_signal_id=order.signal_id,
+    )
+
+
+def validated_event(signal: Signal, *, source: str, risk_epoch: str, journal_epoch: str) -> Envelope:
+    """Return the event of a decision that lets a signal pass, as risk would produce it."""
+    raw = raw_event(signal)
+    return Envelope(
+        id=event_id(signal.signal_id, EventType.VALIDATED_SIGNAL, 0),
+        type=EventType.VALIDATED_SIGNAL,
+        version=raw.version,
+        ts=raw.ts,
+        source=source,
+        account=raw.account,
+        key=raw.key,
+        correlation_id=signal.signal_id,
+        causation_id=raw.id,
+        data=ValidatedSignal(
+            original_signal=signal,
+            signal_class=SignalClass.INCREASING,
+            payload_hash=payload_hash(signal),
+            risk_epoch=risk_epoch,
+            journal_epoch=journal_epoch,
+            decided_at=raw.ts,
+        ),
     )
 
 

@@ -19,7 +19,7 @@ DOWNLOAD_SECONDS: Final = 600.0
 FORMAT_SECONDS: Final = 60.0
 NEEDED: Final = (("java", "default-jre-headless"), ("mvn", "maven"))
 
-POM: Final = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+POM: Final = f"""<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>io.alphapanda.testing</groupId>
   <artifactId>kafka</artifactId>

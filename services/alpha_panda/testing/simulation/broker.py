@@ -10,8 +10,9 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import SignalClass
 from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, PriceReading
 from alpha_panda.contracts.units import MS_NS, SECOND_NS
+from alpha_panda.domain.matching import outcome_of
 from alpha_panda.ports import Clock, Trader
-from alpha_panda.testing.broker.api import cancel_outcome, outcome_of_entry, place_outcome, request_of
+from alpha_panda.testing.broker.api import cancel_outcome, place_outcome, request_of
 from alpha_panda.testing.broker.book import BookReader
 from alpha_panda.testing.broker.core import BrokerCore, Reply
 from alpha_panda.testing.broker.faults import Wire
@@ -111,7 +112,7 @@ class LiveTrader:
     async def cancel(self, entry: JournalEntry) -> Outcome:
         """See the port."""
         if not entry.state.resting:
-            return outcome_of_entry(entry)
+            return outcome_of(entry)
         await self._ready("broker.cancel")
         order = entry.broker_order_id
         exchange = await self._ask("broker.cancel", lambda at: self._core.cancel(order, at), CLIENT_TIMEOUT)

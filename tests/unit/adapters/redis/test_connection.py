@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alpha_panda.adapters.redis.connection import RedisAddress, make_pool, password_from
+from alpha_panda.adapters.redis.connection import RedisAddress, make_pool
 from alpha_panda.errors import SettingsError
 
 
@@ -93,15 +93,6 @@ def test_a_provider_gives_the_password_for_the_user_who_was_named(
     assert found["credential_provider"].get_credentials() == (expected, "two")
     assert not {"username", "password"}.intersection(found)
     assert found["host"] == "h"
-
-
-def test_a_password_file_is_read_each_time(tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    file.write_text("one\n")
-    provider = password_from(file)
-    assert provider() == "one"
-    file.write_text(" two \r\n")
-    assert provider() == " two "
 
 
 def test_the_name_is_one_that_redis_takes() -> None:
