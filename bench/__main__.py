@@ -77,6 +77,7 @@ IN_PROCESS: Final[dict[str, Callable[[Size], Result]]] = {
 }
 PARTS: Final = (*OVER_SERVERS, *IN_PROCESS)
 TITLES: Final = {"cache": "tick → Redis cache", "signal": "tick → signal", "order": "signal → paper order"}
+BESIDE: Final = "… a batch at once (unsafe)"
 
 
 def main() -> None:
@@ -131,7 +132,9 @@ def _started(stack: ExitStack) -> Servers:
 
 
 def _tables(results: dict[str, Result]) -> list[Table]:
-    compared = [_compared_row(part, results[part]) for part in TITLES if part in results]
+    compared = [_compared_row(title, results[part]) for part, title in TITLES.items() if part in results]
+    if "order" in results:
+        compared.append(_beside_row(BESIDE, results["order"]["at_once"]))
     if "latency" in results:
         compared.append(_latency_row(results["latency"]))
     tables = []
@@ -160,9 +163,9 @@ def _table(title: str, columns: Row, rows: list[Row]) -> Table:
     return table
 
 
-def _compared_row(part: str, result: Result) -> Row:
+def _compared_row(title: str, result: Result) -> Row:
     return (
-        TITLES[part],
+        title,
         f"≥ {result['aim']:.0%}",
         f"{result['ours_per_second']:,.0f}/s",
         f"{result['bare_per_second']:,.0f}/s",
@@ -171,6 +174,12 @@ def _compared_row(part: str, result: Result) -> Row:
         f"{result['load']}",
         "met" if result["met"] else "missed",
     )
+
+
+def _beside_row(title: str, result: Result) -> Row:
+    """Return a row for a loop that is shown beside the one that the aim speaks of."""
+    row = _compared_row(title, {**result, "load": ""})
+    return (title, "", *row[2:-1], "")
 
 
 def _latency_row(result: Result) -> Row:

@@ -61,12 +61,10 @@ class Desk:
         self._heeded = ""
         self._published: PortfolioSnapshot | None = None
         self._published_at = 0
-        self._change_told_at = 0
         wait = nanoseconds(context.settings.portfolio_replay_seconds)
         self._least_wait = wait if self._clock.virtual else 0
-        between = nanoseconds(context.settings.portfolio_change_seconds)
-        self._between_changes = 0 if self._clock.virtual else between
         self._unmarked = False
+        self._priced = False
         self._unpublished = False
         self._decided = {Verdict.VALIDATED: 0, Verdict.REJECTED: 0}
         self._untold: list[tuple[Decision, bool]] = []
@@ -117,13 +115,15 @@ class Desk:
             return
         # What the journal knows is complete once its epoch is valid. That the epoch which was valid before still is
         # can be asked at the same time; of another one it must be known first.
-        before = self._journal_epoch
+        before, mark = self._journal_epoch, self._unmarked
+        self._priced = mark
         if before:
-            epoch, _ = await asyncio.gather(self._journal.epoch(), self._facts.look_up(new, before))
+            asking = self._facts.look_up(new, before, mark=mark)
+            epoch, _ = await asyncio.gather(self._journal.epoch(), asking)
             if epoch == before:
                 return
         self._journal_epoch = await self._valid_epoch()
-        await self._facts.look_up(new, self._journal_epoch)
+        await self._facts.look_up(new, self._journal_epoch, mark=mark)
 
     async def on_signal(self, event: Envelope, signal: Signal | CancelRequest, producer: Producer) -> None:
         """Decide on a signal once; one that is known has its stored decision re-emitted.
@@ -271,6 +271,7 @@ class Desk:
             await self._halt(f"contradiction-{update.order_id}", message, producer)
         if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:
             self._unmarked = self._unpublished = True
+            self._priced = False
 
     async def on_gap(self, partition: TopicPartition, wanted: int, oldest: int, producer: Producer) -> None:
         """Halt the account: order events from offset `wanted` on are gone, the book may miss fills."""
@@ -294,18 +295,20 @@ class Desk:
     async def settle_up(self, producer: Producer) -> None:
         """Mark the book if it changed and latch what lost too much: before a decision, and before a save."""
         if self._unmarked:
-            await self._mark(producer)
+            await self._mark(producer, read=not self._priced)
 
     async def mark(self, producer: Producer) -> bool:
         """Mark the book at the latest prices and latch what lost too much; say whether there was anything to."""
         if not self._ledger.held_tokens():
             return False
-        await self._mark(producer)
+        await self._mark(producer, read=True)
         return True
 
-    async def _mark(self, producer: Producer) -> None:
+    async def _mark(self, producer: Producer, *, read: bool) -> None:
+        """`read`: the prices were not read, with all that the signals in hand need, since the book has changed."""
         day = self._today()
-        await self._facts.mark()
+        if read:
+            await self._facts.mark()
         self._ledger.observe(day)
         found = loss_latches(
             account_scope(self._account), self._ledger.pnl(ACCOUNT, day), self._facts.account_limits
@@ -315,16 +318,11 @@ class Desk:
             if limits is not None:
                 found += loss_latches(strategy_scope(name), self._ledger.pnl(name, day), limits)
         await self._latch(found, day, producer)
-        self._unmarked = False
+        self._unmarked = self._priced = False
 
     async def publish_changes(self, producer: Producer) -> None:
-        """Publish the book if it has changed; if that was done a moment ago, the next call or `mark` does.
-
-        After the save, so that one who was fenced publishes nothing.
-        """
-        now = self._clock.now()
-        if self._unpublished and now - self._change_told_at >= self._between_changes:
-            self._change_told_at = now
+        """Publish the book if it has changed. After the save, so that one who was fenced publishes nothing."""
+        if self._unpublished:
             await self._publish(producer, "change")
 
     @property

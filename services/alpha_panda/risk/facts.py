@@ -78,19 +78,22 @@ class FactFinder:
         self.account_limits = account_limits(account)
         self._looked_up = NOTHING
 
-    async def look_up(self, signals: Sequence[Signal | CancelRequest], journal_epoch: str) -> None:
-        """Ask the stores once for all that decisions on these signals need.
+    async def look_up(
+        self, signals: Sequence[Signal | CancelRequest], journal_epoch: str, *, mark: bool
+    ) -> None:
+        """Ask the stores once for all that decisions on these signals need; `mark`: mark the ledger too.
 
         A batch is decided in milliseconds, and the engine looks at price, state and doubt again before it sends.
         """
         orders = [signal for signal in signals if isinstance(signal, Signal)]
         strategies = dict.fromkeys(order.strategy_id for order in orders)
         scopes = tuple(dict.fromkeys(scope for name in strategies for scope in scopes_of(self._name, name)))
-        known, doubtful, prices, controls = await asyncio.gather(
+        known, doubtful, prices, controls, _ = await asyncio.gather(
             self._journal.known(*(signal.signal_id for signal in signals)),
             self._journal.in_doubt(),
             self._prices(tuple(dict.fromkeys(order.instrument_token for order in orders))),
             self._controls_of(scopes),
+            self.mark() if mark else _nothing(),
         )
         keys: dict[str, set[str]] = {}
         for entry in doubtful:
@@ -102,6 +105,7 @@ class FactFinder:
             {key: frozenset(ids) for key, ids in keys.items()},
             scopes,
             controls,
+            marked=mark,
         )
 
     def known_to_the_journal(self, signal_id: str) -> bool:
@@ -262,3 +266,7 @@ class FactFinder:
 def _limits_exposure(limits: Limits) -> bool:
     """Whether anything is limited that takes the value of all that is held."""
     return limits.max_gross_exposure is not None or limits.max_net_exposure is not None
+
+
+async def _nothing() -> None:
+    """Ask nobody."""

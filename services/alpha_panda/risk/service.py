@@ -17,6 +17,7 @@ from alpha_panda.contracts.events import CancelRequest, Envelope, OrderUpdate, S
 from alpha_panda.contracts.keys import risk_lease
 from alpha_panda.contracts.stored import RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import RecordError, UndecodableRecordError
 from alpha_panda.ports import Consumer, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.builder import StreamServiceBuilder
@@ -49,6 +50,9 @@ class RiskService:
         self._committed: dict[TopicPartition, int] = {}
         self._consumer: Consumer | None = None
         self._clock = context.ports.clock
+        self._saved: dict[TopicPartition, int] = {}
+        self._between_saves = nanoseconds(context.settings.portfolio_change_seconds)
+        self._saved_at = self._clock.monotonic() - self._between_saves
         self._busy = asyncio.Lock()
         self._torn = False
         self.service: StreamService
@@ -103,19 +107,41 @@ class RiskService:
             self.service.record_processed(len(records), records[-1].timestamp if records else 0)
 
     async def _handle(self, records: Sequence[Record], producer: Producer) -> None:
-        """Handle records to their end. Whatever interrupts that leaves memory that must not be saved."""
+        """Handle records to their end. Whatever interrupts that leaves memory that must not be saved.
+
+        Order events first: all decisions are then made on one book, and stored and told together.
+        """
         self._torn = True
-        await self._desk.look_up([*self._signals(records)])
-        for record in records:
-            await self._take(record, producer)
-            self.service.progressed()
+        signals = [record for record in records if record.topic == self.topics.signals_raw]
+        await self._take_all(
+            [record for record in records if record.topic != self.topics.signals_raw], producer
+        )
+        await self._desk.look_up([*self._signals(signals)])
+        await self._take_all(signals, producer)
         await self._desk.flush(producer)
-        await self._desk.settle_up(producer)
-        await self._save()
+        due = self._keeps_now()
+        if due:
+            await self._keep(producer)
         self._torn = False
-        await self._desk.publish_changes(producer)
+        if due:
+            await self._desk.publish_changes(producer)
         if self._clock.virtual:  # on a real one `mark` does, each second: a signal need not wait for it
             await self._commit()
+
+    def _keeps_now(self) -> bool:
+        """Whether to store what there is now: in a replay always, else when the book has changed, at intervals."""
+        if self._clock.virtual:
+            return True
+        return self._desk.unpublished and self._clock.monotonic() - self._saved_at >= self._between_saves
+
+    async def _keep(self, producer: Producer) -> None:
+        """Mark the book if it has changed, and store it with the place in the input.
+
+        It is the whole book, so on a real clock not for each record: what a kill takes of the memory is read again,
+        and folded or told again, with the same result. What is not kept now, `mark` keeps within a second.
+        """
+        await self._desk.settle_up(producer)
+        await self._save()
 
     async def _commit(self) -> None:
         """Tell the group how far input is handled. For lag figures alone: reading starts from the snapshot."""
@@ -125,13 +151,17 @@ class RiskService:
             self._committed = offsets
 
     def _signals(self, records: Sequence[Record]) -> Iterator[Signal | CancelRequest]:
-        """Yield the signals among the records; what can't be read is set aside at its turn."""
+        """Yield what the records of signals hold; what can't be read is set aside at its turn."""
         for record in records:
-            if record.topic == self.topics.signals_raw:
-                with suppress(RecordError):
-                    data = event_of(record).data
-                    if isinstance(data, Signal | CancelRequest):
-                        yield data
+            with suppress(RecordError):
+                data = event_of(record).data
+                if isinstance(data, Signal | CancelRequest):
+                    yield data
+
+    async def _take_all(self, records: Sequence[Record], producer: Producer) -> None:
+        for record in records:
+            await self._take(record, producer)
+            self.service.progressed()
 
     async def _take(self, record: Record, producer: Producer) -> None:
         """Handle one record to its end; its offset moves on only then.
@@ -160,6 +190,10 @@ class RiskService:
     async def _save(self) -> None:
         offsets = {str(partition): offset for partition, offset in self._next.items()}
         await self._desk.save(RiskSnapshot(offsets=offsets, state=self._desk.encode()))
+        self._saved, self._saved_at = dict(self._next), self._clock.monotonic()
+
+    def _unkept(self) -> bool:
+        return self._saved != self._next or self._desk.unpublished
 
     async def mark(self) -> None:
         """Mark the book at the latest prices, latch what lost too much, and keep the day's peak and last value.
@@ -169,8 +203,8 @@ class RiskService:
         self._desk.heed_calendar()
         producer = self.service.producer
         async with self._busy:
-            if not self._torn and (await self._desk.mark(producer) or self._desk.unpublished):
-                await self._save()
+            if not self._torn and (await self._desk.mark(producer) or self._unkept()):
+                await self._keep(producer)
                 await self._desk.publish_changes(producer)
                 await self._desk.publish_moves(producer)
             if not self._torn:

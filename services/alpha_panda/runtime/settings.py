@@ -20,6 +20,9 @@ from alpha_panda.runtime.transport_settings import KafkaSettings, RedisSettings
 
 ENV_PREFIX: Final = "ALPHAPANDA_"
 
+OPERATOR_PREFIX: Final = f"{ENV_PREFIX}OPERATOR_"
+"""Begins the variables of the operator's own, which are no settings of services."""
+
 
 def _any_case(value: object) -> object:
     """Accept `info` for `INFO`, and keep what is wrong as it was written."""
@@ -236,8 +239,9 @@ class Settings(KafkaSettings, RedisSettings):
     )
     portfolio_change_seconds: SecondsOrZero = Field(
         default=0.25,
-        description="Least time between two books published because of fills; a replay publishes each. "
-        "Why: a person can't tell it from at once, and a burst of a thousand fills need not be as many whole books.",
+        description="Least time between two books stored and published because of fills; a replay does so each time. "
+        "Why: a person can't tell it from at once, and a burst of a thousand fills need not be as many whole books; "
+        "after a kill, risk reads again what came since.",
     )
     portfolio_replay_seconds: Seconds = Field(
         default=60,
@@ -387,6 +391,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     for name in sorted(environment):
         if (
             name.upper().startswith(ENV_PREFIX)
+            and not name.upper().startswith(OPERATOR_PREFIX)
             and name.upper() not in known
             and name not in files
             and not _is_link(name, environment)
