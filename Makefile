@@ -10,8 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-lock
 PIP_FLAGS := --disable-pip-version-check --no-input --quiet
-# Two workers at most: the suite starts real event loops, and more would only make timings noisy.
-WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 2 ? cores : 2)))
+# One worker more than cores: while one waits for servers and processes, another computes. Three at most: each starts a
+# Kafka of its own, and more would only make timings noisy.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 2 ? 2 : 3)))
 DURATION ?= 30s
 IMAGE ?= alpha-panda:dev
 
@@ -39,7 +40,7 @@ demo: setup ## Trade on paper for 30 seconds: ticks, signals, orders, positions 
 .PHONY: test
 test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
 	@tools/install-test-tools
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: models
 models: setup ## Check the models of the order protocol at their full bounds (minutes to an hour; ARGS="--help")

@@ -1,5 +1,6 @@
 """For every test: Hypothesis' profiles and a seed that the header prints, so that a failed run can be repeated."""
 
+import gc
 import os
 import random
 
@@ -30,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("ci" if os.environ.get("CI") else "dev")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of the search for garbage: thousands of tests stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,14 +1,14 @@
 """Let Hypothesis find what tells a guard apart: `PYTHONPATH=tests python -m contracts.side_by_side_search "rate"`.
 
 For a new guard: it prints steps to be put into `guard_steps.py`, of which none can be left out. A search takes some
-seconds or, where little tells a guard apart, a minute; so no test waits for one.
+seconds or, where little tells a guard apart, a minute. The same search finds the same; `--examples` looks further.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 from hypothesis import Phase, settings
@@ -25,7 +25,9 @@ EXAMPLES: Final = 400
 
 def search(guard: str, side: str, examples: int = EXAMPLES) -> str | None:
     """Return the steps that tell the guard apart, and what differs then; None: not in so many examples."""
-    searching = settings(COMMON, max_examples=examples, stateful_step_count=30, phases=[Phase.generate])
+    searching = settings(
+        COMMON, max_examples=examples, stateful_step_count=30, phases=[Phase.generate], derandomize=True
+    )
     with opened_world(), pytest.MonkeyPatch.context() as patches:
         if side == "lua":
             patches.setattr(PatchedDatabase, "patch", staticmethod(without(guard)))
@@ -34,32 +36,52 @@ def search(guard: str, side: str, examples: int = EXAMPLES) -> str | None:
         try:
             run_state_machine_as_test(SideBySide, settings=searching)
         except Difference:
-            steps = _needed(SideBySide.last.steps)
-            return "\n".join([*map(_line, steps), str(_difference(steps))])
+            told = needed(SideBySide.last.steps)
+            return "\n".join([*map(_line, told.steps), str(told.difference)])
     return None
 
 
-def _difference(steps: Sequence[Step]) -> Difference | None:
-    """Play the steps as `guard_steps.play` does; return what differs."""
+class Told(NamedTuple):
+    """Steps whose last one, or the look at all that both sides hold after it, tells the sides apart."""
+
+    steps: list[Step]
+    difference: Difference
+
+
+def played(steps: Sequence[Step]) -> Told | None:
+    """Play the steps as `guard_steps.play` does, until the sides differ; None: they never do."""
     day = SideBySide()
     day.open()
+    taken: list[Step] = []
     try:
         for name, arguments in steps:
+            taken.append((name, arguments))
             getattr(day, name)(**arguments)
         day.look_at_all()
     except Difference as difference:
-        return difference
+        return Told(taken, difference)
     return None
 
 
-def _needed(steps: Sequence[Step]) -> list[Step]:
-    """Leave out, from the last on, each step without which the sides differ too."""
-    needed = list(steps)
-    for at in reversed(range(len(needed))):
-        fewer = needed[:at] + needed[at + 1 :]
-        if _difference(fewer) is not None:
-            needed = fewer
-    return needed
+def needed(steps: Sequence[Step]) -> Told:
+    """Leave out each step without which the sides differ too, until none is left that can be.
+
+    More than once, from the last on: what one step needs may itself be left out for another's sake.
+    """
+    told = played(steps)
+    assert told is not None, "what was found must come again"
+    while (fewer := _without_a_step(told.steps)) is not None:
+        told = fewer
+    return told
+
+
+def _without_a_step(steps: Sequence[Step]) -> Told | None:
+    """Return what is told apart with one step less; None: each is needed."""
+    for at in reversed(range(len(steps))):
+        told = played([*steps[:at], *steps[at + 1 :]])
+        if told is not None:
+            return told
+    return None
 
 
 def _line(step: Step) -> str:

@@ -1,11 +1,14 @@
 """Every example runs from the command line as its README says, and says what it did."""
 
+import fcntl
 import json
+import os
 import re
 import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -30,12 +33,34 @@ MONEY = ("cash", "equity", "realized_pnl", "unrealized_pnl", "fees")
 KEYS = {"ticks", "signals", "orders", "dlq", "duration_seconds", "accounts"}
 
 
-@cache
-def summary_of(example: str) -> dict[str, Any]:
+Summaries = Callable[[str], dict[str, Any]]
+
+
+def run_example(example: str) -> str:
     done = alpha_panda("run", f"examples/{example}", "--output", "json", *OPTIONS[example], timeout=110)
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)  # one object, and nothing else
-    return told
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def summary_of(tmp_path_factory: pytest.TempPathFactory) -> Summaries:
+    """Run each example once in a run of the tests: workers of xdist share what it printed."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    @cache
+    def summary(example: str) -> dict[str, Any]:
+        with (folder / f"example-{example}.json").open("a+", encoding="utf-8") as printed:
+            fcntl.flock(printed, fcntl.LOCK_EX)
+            printed.seek(0)
+            text = printed.read()
+            if not text:
+                text = run_example(example)
+                printed.write(text)
+        told: dict[str, Any] = json.loads(text)  # one object, and nothing else
+        return told
+
+    return summary
 
 
 def test_every_example_is_run() -> None:
@@ -43,7 +68,7 @@ def test_every_example_is_run() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_trades(example: str) -> None:
+def test_an_example_trades(summary_of: Summaries, example: str) -> None:
     summary = summary_of(example)
     assert summary["orders"]["filled"] > 0
     assert summary["dlq"] == 0
@@ -53,7 +78,7 @@ def test_an_example_trades(example: str) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 @pytest.mark.parametrize("key", sorted(KEYS))
-def test_the_summary_has_the_documented_shape(example: str, key: str) -> None:
+def test_the_summary_has_the_documented_shape(summary_of: Summaries, example: str, key: str) -> None:
     summary = summary_of(example)
     assert summary.keys() == KEYS
     value = summary[key]
@@ -82,7 +107,7 @@ def _check_account(account: dict[str, Any]) -> None:
         assert Decimal(position["average_price"]) > 0
 
 
-def test_the_replay_sees_every_row() -> None:
+def test_the_replay_sees_every_row(summary_of: Summaries) -> None:
     assert summary_of("02-replay-real-prices")["ticks"] == 500_000
 
 

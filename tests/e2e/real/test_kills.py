@@ -95,6 +95,7 @@ async def test_trading_goes_on_after_the_death_of_a_service_that_no_signal_passe
     platform: Platform, kill: Kill, tally: Tally
 ) -> None:
     await platform.harm(kill.service, kill.point)
+    await platform.priced()
     sent = await platform.signal()
     await platform.outcomes([sent])
     assert platform.told(sent) == "FILLED"

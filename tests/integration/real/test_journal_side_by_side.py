@@ -18,8 +18,8 @@ from contracts.guard_steps import TOLD, WITHIN_A_CALL, play
 from contracts.lua_guards import INSTEAD, LUA_GUARDS, without
 from contracts.memory_guards import GUARDS, take_out
 from contracts.side_by_side import Difference, PatchedDatabase, World, opened_world
-from contracts.side_by_side_machine import COMMON, SideBySide
-from contracts.side_by_side_search import SIDES, search
+from contracts.side_by_side_machine import COMMON, SideBySide, Step
+from contracts.side_by_side_search import SIDES, needed, search
 
 AGREEING: Final = settings(COMMON, max_examples=50, stateful_step_count=40, phases=[Phase.generate])
 
@@ -113,9 +113,23 @@ def test_claim_that_was_overtaken_holds_only_without_its_guard(monkeypatch: pyte
 def test_search_finds_the_steps_that_tell_a_guard_apart(side: str) -> None:
     found = search("held lease", side)
     assert found is not None
-    step, what, *_ = found.split("\n")
-    assert re.fullmatch(r"day\.acquire\(owner='y', ttl=\S+\)", step)
-    assert what.startswith("lease.acquire(")
+    assert re.match(r"day\.acquire\(owner='y', ttl=\S+\)\nlease\.acquire\(", found)
+
+
+NEEDED: Final[Step] = ("acquire", {"owner": "y"})
+LONGER: Final[dict[str, list[Step]]] = {
+    "a step that only another useless one made needed": [("release", {}), ("open", {}), NEEDED],
+    "steps after the difference": [NEEDED, ("acquire", {}), ("open", {})],
+    "a way round to another difference": [("release", {}), NEEDED, ("advance", {"seconds": 1}), ("open", {})],
+}
+
+
+@pytest.mark.parametrize("steps", LONGER.values(), ids=LONGER)
+def test_of_what_was_found_only_the_needed_is_left(
+    steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_out("held lease", monkeypatch)
+    assert needed(steps).steps == [NEEDED]
 
 
 def test_search_of_what_no_rule_touches_finds_nothing() -> None:

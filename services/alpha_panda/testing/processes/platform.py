@@ -170,13 +170,15 @@ class Platform:
         await self.priced()
 
     async def priced(self, seconds: float = PATIENCE) -> None:
-        """Wait until every instrument has a price."""
+        """Wait until every instrument has a price that was made after this call."""
         tokens = (*manifests.SCRIPTED_TOKENS, *manifests.HAND_TOKENS)
+        since = self.ports.clock.now()
 
         async def all_priced() -> bool:
-            return len(await self.ports.prices.read_many(manifests.FEED, tokens)) == len(tokens)
+            quotes = await self.ports.prices.read_many(manifests.FEED, tokens)
+            return len(quotes) == len(tokens) and all(quote.ts >= since for quote in quotes.values())
 
-        await self.until(all_priced, "every instrument has a price", seconds)
+        await self.until(all_priced, "every instrument has a new price", seconds)
 
     async def start(self, *names: str, wait: bool = True, **env: str) -> None:
         """Start services by name; `engine-2` is one more engine. Ready when this returns, unless `wait` is False."""

@@ -30,7 +30,7 @@ def gone(pid: int) -> bool:
     """Whether a process has ended: it may be a zombie until its new parent looks."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter: it ended between open and read
         return True
 
 
