@@ -40,7 +40,7 @@ demo: setup ## Trade on paper for 30 seconds: ticks, signals, orders, positions 
 .PHONY: test
 test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
 	@tools/install-test-tools
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=25 --durations-min=5 $(ARGS)
 
 .PHONY: models
 models: setup ## Check the models of the order protocol at their full bounds (minutes to an hour; ARGS="--help")

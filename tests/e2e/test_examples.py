@@ -112,8 +112,9 @@ def test_the_replay_sees_every_row(summary_of: Summaries) -> None:
 
 
 @pytest.mark.parametrize("output", ["json", "plain"])
-def test_ctrl_c_drains_and_prints_the_summary(output: str) -> None:
-    options = ("--output", "json") if output == "json" else ()
+def test_ctrl_c_drains_and_prints_the_summary(tmp_path: Path, output: str) -> None:
+    events = tmp_path / "events.jsonl"
+    options = ("--events", str(events), *(("--output", "json") if output == "json" else ()))
     with subprocess.Popen(  # noqa: S603 - our own command
         command("run", "examples/01-paper-momentum", *options),
         cwd=ROOT,
@@ -122,7 +123,9 @@ def test_ctrl_c_drains_and_prints_the_summary(output: str) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as child:
-        time.sleep(4)  # a person's patience: nothing tells from outside that it has started
+        begun = time.monotonic()
+        while not (events.exists() and events.stat().st_size) and time.monotonic() < begun + 60:
+            time.sleep(0.1)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
     assert child.returncode == 0, err

@@ -30,6 +30,7 @@ _SEEN_BY_BROKER: Final = (
     OrderStatus.CANCELLED,
 )
 _REFUSED_LATER: Final = {OrderStatus.PLACED, OrderStatus.FAILED}
+_TWO_ENDS: Final = {OrderStatus.CANCELLED, OrderStatus.FILLED}
 _NO_CORRECTION: Final = -1
 
 
@@ -89,9 +90,12 @@ def contradictory(fold: OrderFold, *, rejected: bool = False) -> bool:
     """Whether the order both reached the broker and was refused (by risk: `rejected`), failed or lost.
 
     One life has both and no contradiction: a broker that took an order may refuse it later, with nothing filled.
-    Then PLACED and FAILED both name the broker's id, and neither is a correction.
+    Then PLACED and FAILED both name the broker's id, and neither is a correction. Nor does one order end as cancelled
+    and as filled: a store that forgot the one may come to the other.
     """
     told = set(fold.statuses)
+    if told >= _TWO_ENDS:
+        return True
     if not told.intersection(_SEEN_BY_BROKER) or not (rejected or told.intersection(_REFUSED)):
         return False
     uncorrected = fold.correction_revision == _NO_CORRECTION and not fold.unplaced

@@ -266,7 +266,7 @@ class Desk:
         """
         step = self._ledger.fold(update)
         if step.contradiction:
-            message = f"order {update.order_id} both reached the broker and was refused or lost"
+            message = f"order {update.order_id} has two ends: it was filled, and refused, lost or cancelled"
             log.error("order_contradiction", account=self._account, correlation_id=event.correlation_id)
             await self._halt(f"contradiction-{update.order_id}", message, producer)
         if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:

@@ -220,6 +220,16 @@ def test_a_rejected_signal_that_reached_the_broker_contradicts(reached: OrderUpd
     assert not fold_order(OrderFold(), update(S.FAILED), rejected=True).contradiction
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_an_order_that_ended_as_cancelled_and_as_filled_contradicts_once(turn: int) -> None:
+    """As a paper order does whose cancel the store has forgotten: it rests anew, and fills."""
+    ends = [update(S.CANCELLED, "2", "10"), update(S.FILLED, "10", "10")]
+    fold, steps = fold_all([update(S.PARTIALLY_FILLED, "2", "10"), *ends[::turn], *ends])
+    assert sum(step.contradiction for step in steps) == 1
+    assert contradictory(fold)
+    assert fold.filled_quantity == Decimal(10)
+
+
 @pytest.mark.parametrize("refusal", [S.FAILED, S.LOST])
 def test_two_refusals_do_not_contradict(refusal: OrderStatus) -> None:
     _, steps = fold_all([update(refusal), update(S.FAILED)])

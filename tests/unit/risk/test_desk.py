@@ -39,9 +39,9 @@ async def limited(
 
 
 class TestContradictions:
-    @pytest.mark.parametrize("status", [OrderStatus.LOST, OrderStatus.FAILED])
+    @pytest.mark.parametrize("status", [OrderStatus.LOST, OrderStatus.FAILED, OrderStatus.CANCELLED])
     @pytest.mark.parametrize("late", [True, False])
-    async def test_latch_a_fill_and_a_refusal_halt_the_account_in_either_order(
+    async def test_latch_two_ends_of_one_order_halt_the_account_whichever_is_told_first(
         self, clock: VirtualClock, status: OrderStatus, *, late: bool
     ) -> None:
         world = await limited(clock)

@@ -137,7 +137,7 @@ def test_known_variables_in_any_case_and_those_of_others_are_left_alone() -> Non
 
 
 def test_what_kubernetes_tells_of_a_service_with_our_prefix_is_no_setting() -> None:
-    service = "ALPHAPANDA_OPERATOR"
+    service = "ALPHAPANDA_WEB"
     links = {
         f"{service}_SERVICE_HOST": "10.0.0.1",
         f"{service}_SERVICE_PORT": "80",
