@@ -247,7 +247,10 @@ class PortfolioSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """CONTROL_CHANGED on `{account}.control`: a latch was set or cleared on a scope."""
+    """CONTROL_CHANGED on `{account}.control`, or the installation's: a latch was set or cleared on a scope.
+
+    `set_at` (UTC ns), of a latch that was cleared: when it had been set. One of the same id that is set later stands.
+    """
 
     scope: str
     latch_id: str
@@ -255,6 +258,7 @@ class ControlChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     action: str
     reason: str = ""
     set_by: str = ""
+    set_at: int = 0
 
 
 Payload = (

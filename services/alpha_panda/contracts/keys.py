@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from alpha_panda.contracts.scopes import PLATFORM
+
 
 def tracker_lease(account: str) -> str:
     """Return the name of the lease whose epoch the order-tracker's journal writes carry."""
@@ -25,9 +27,14 @@ def feed_lease(feed: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """Names of all keys of one installation and namespace. `prefix` as in TopicMap."""
+    """Names of all keys of one installation and namespace. `prefix` as in TopicMap.
+
+    `installation`: one platform-wide halt binds all namespaces of an installation, so the platform's control keys
+    carry its name instead of the prefix; empty: there is one prefix only.
+    """
 
     prefix: str = ""
+    installation: str = ""
 
     def price(self, feed: str, token: int) -> str:
         """Last quote of an instrument."""
@@ -111,11 +118,26 @@ class KeyMap:
 
     def control_spec(self, scope: str) -> str:
         """Trading state that the manifest asks for; expires."""
-        return f"{self.prefix}control:{scope}:spec"
+        return f"{self._of_scope(scope)}control:{scope}:spec"
 
     def control_latches(self, scope: str) -> str:
         """Latches by id; no expiry."""
-        return f"{self.prefix}control:{scope}:latch"
+        return f"{self._of_scope(scope)}control:{scope}:latch"
+
+    def control_clears(self, scope: str) -> str:
+        """Latches that manifests ask to be cleared, by scope and id: one key for all scopes but, perhaps, the platform."""
+        return f"{self._of_scope(scope)}control:clears"
+
+    def control_teardowns(self) -> str:
+        """Strategies that are being deleted, by scope and uid."""
+        return f"{self.prefix}control:teardowns"
+
+    def _of_scope(self, scope: str) -> str:
+        return f"{self.installation}:" if self.installation and scope == PLATFORM else self.prefix
+
+    def owner(self) -> str:
+        """Which installation owns the prefix."""
+        return f"{self.prefix}owner"
 
     def lease(self, name: str) -> str:
         """Fenced lease of a singleton."""

@@ -215,6 +215,37 @@ class Latch(msgspec.Struct, frozen=True, kw_only=True):
     set_at: int
 
 
+class TeardownRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy (`scope`, resource `uid`) is being deleted: `policy` as in its manifest. `requested_at` in UTC ns."""
+
+    scope: str
+    uid: str
+    policy: str
+    requested_at: int
+
+
+class ClearRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A manifest names a latch to be cleared, since `asked_at` (UTC ns). `outcome`: see CLEARED and IGNORED, "" pending.
+
+    What is done stays done while the id is in the manifest: the same manifest again clears nothing.
+    """
+
+    scope: str
+    latch_id: str
+    asked_at: int
+    outcome: str = ""
+
+    def clears(self, latch: Latch) -> bool:
+        """Whether the request is about this very latch: one that was set later is another, even under this id."""
+        return (latch.scope, latch.latch_id) == (self.scope, self.latch_id) and latch.set_at <= self.asked_at
+
+
+CLEARED: Final = "cleared"
+"""Outcome of a request whose latch stood."""
+IGNORED: Final = "ignored"
+"""Outcome of a request whose latch did not stand, or was set after it was asked for."""
+
+
 class ControlReading(msgspec.Struct, frozen=True, kw_only=True):
     """Trading state of one scope: what its manifest asks for (None: never written), latches, and what binds.
 

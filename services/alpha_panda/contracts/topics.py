@@ -112,6 +112,14 @@ def ticks_topic(feed: str, partitions: int, prefix: str = "") -> TopicSpec:
     return TopicSpec(market_ticks(feed, prefix), partitions, short_lived=True)
 
 
+def platform_control(installation: str) -> TopicSpec:
+    """Return the topic that keeps what halts a whole installation, whatever prefixes its accounts have.
+
+    It can be no account's: those of any prefix have one more part.
+    """
+    return TopicSpec(f"{installation}.platform-control", 1, compacted=True)
+
+
 def dlq(topic: str) -> str:
     """Return the dead letter queue of a topic."""
     return topic + DLQ_SUFFIX

@@ -25,6 +25,9 @@ ALL = {
     "checkpoint": ("momentum", "paper"),
     "control_spec": ("account/paper",),
     "control_latches": ("account/paper",),
+    "control_clears": ("account/paper",),
+    "control_teardowns": (),
+    "owner": (),
     "lease": ("paper:order-tracker",),
     "status": ("engine", "paper", "engine-0"),
     "status_index": (),
@@ -36,7 +39,8 @@ def names(keys: KeyMap) -> dict[str, str]:
 
 
 def test_all_keys_are_listed_here() -> None:
-    assert set(ALL) == {name for name in vars(KeyMap) if not name.startswith("_") and name != "prefix"}
+    fields = {"prefix", "installation"}
+    assert set(ALL) == {name for name in vars(KeyMap) if not name.startswith("_")} - fields
 
 
 def test_no_two_keys_are_the_same() -> None:
@@ -46,6 +50,18 @@ def test_no_two_keys_are_the_same() -> None:
 def test_the_prefix_goes_before_all() -> None:
     plain = names(KeyMap())
     assert names(KeyMap("trading.")) == {name: f"trading.{key}" for name, key in plain.items()}
+
+
+def test_the_platforms_control_keys_are_the_installations_of_whatever_prefix() -> None:
+    keys = [KeyMap(prefix, "production") for prefix in ("", "trading.", "research.")]
+    for name in ("control_spec", "control_latches", "control_clears"):
+        (platform,) = {getattr(item, name)("platform") for item in keys}
+        assert platform.startswith("production:control:")
+        assert platform != getattr(keys[0], name)("account/platform")
+
+
+def test_an_installation_changes_no_other_key() -> None:
+    assert names(KeyMap("trading.", "production")) == names(KeyMap("trading."))
 
 
 def test_the_names_that_others_know() -> None:

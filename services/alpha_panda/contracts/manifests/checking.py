@@ -16,8 +16,10 @@ ParametersModel = Callable[[Strategy, Path], type[BaseModel]]
 """Finds the parameter model of a strategy whose manifest is in the folder; raises StrategyLoadError."""
 
 
-def check(reading: Reading, parameters_model: ParametersModel | None) -> list[tuple[Resource, Document]]:
-    """Return each document with its resource.
+def check(
+    reading: Reading, parameters_model: ParametersModel | None, *, complete: bool = True
+) -> list[tuple[Resource, Document]]:
+    """Return each document with its resource; not `complete`: see `load_manifests`.
 
     Raises:
         ManifestError: with all faults, those of reading too, in the order of files and lines.
@@ -31,7 +33,7 @@ def check(reading: Reading, parameters_model: ParametersModel | None) -> list[tu
             found.extend(_parameter_faults(document, resource, parameters_model))
         if resource is not None:
             pairs.append((resource, document))
-    found.extend(check_references(reading.documents))
+    found.extend(check_references(reading.documents, complete=complete))
     if found:
         ranks = {file: rank for rank, file in enumerate(reading.files)}
         raise ManifestError(

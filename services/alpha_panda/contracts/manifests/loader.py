@@ -12,17 +12,20 @@ from alpha_panda.contracts.resources import KINDS
 from alpha_panda.errors import UserInputError
 
 
-def load_manifests(paths: Sequence[Path], *, parameters_model: ParametersModel | None = None) -> ResourceSet:
+def load_manifests(
+    paths: Sequence[Path], *, parameters_model: ParametersModel | None = None, complete: bool = True
+) -> ResourceSet:
     """Load files and folders of manifests.
 
     Folders are read with all below them (`*.yaml`, `*.yml`; not what begins with a dot), sorted by path. A file
-    that is named twice is read once. Without `parameters_model` the strategies' parameters are not checked.
+    that is named twice is read once. Without `parameters_model` the strategies' parameters are not checked. Not
+    `complete`: only what one pod needs, where strategies may name accounts that are not here.
 
     Raises:
         ManifestError: with all faults of all files, in the order of files and lines.
 
     """
-    return ResourceSet.of(check(read_documents(paths), parameters_model))
+    return ResourceSet.of(check(read_documents(paths), parameters_model, complete=complete))
 
 
 def json_schema(kind: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class _Index:
 
     by_kind: Mapping[str, dict[str, Document]]
     symbols: dict[str, dict[str, None]] = field(default_factory=dict)
+    complete: bool = True
 
     def names(self, kind: str) -> list[str]:
         return list(self.by_kind[kind])
@@ -39,11 +40,14 @@ class _Index:
         return self.symbols[feed]
 
 
-def check_references(documents: Sequence[Document]) -> Iterator[ManifestFault]:
-    """Yield all faults between the documents, and of calendars and time zones."""
+def check_references(documents: Sequence[Document], *, complete: bool = True) -> Iterator[ManifestFault]:
+    """Yield all faults between the documents, and of calendars and time zones.
+
+    Not `complete`: a strategy may name accounts that are not among them.
+    """
     yield from _duplicates(documents)
     yield from _namespaces(documents)
-    index = _Index(_by_kind(documents))
+    index = _Index(_by_kind(documents), complete=complete)
     checks: dict[object, Callable[[Document, _Index], Iterator[ManifestFault]]] = {
         MARKET_FEED: _check_feed,
         BROKER_ACCOUNT: _check_account,
@@ -157,7 +161,8 @@ def _check_strategy(document: Document, index: _Index) -> Iterator[ManifestFault
     yield from _unknown(document, ("spec", "marketFeed"), feed, MARKET_FEED, index.names(MARKET_FEED))
     for position, account in enumerate(items(_spec(document, "accounts"))):
         place = ("spec", "accounts", position)
-        yield from _unknown(document, place, account, BROKER_ACCOUNT, index.names(BROKER_ACCOUNT))
+        if index.complete:
+            yield from _unknown(document, place, account, BROKER_ACCOUNT, index.names(BROKER_ACCOUNT))
         yield from _same_feed(document, place, account, index)
     if isinstance(feed, str) and feed in index.by_kind[MARKET_FEED]:
         symbols = index.symbols_of(feed)

@@ -69,6 +69,16 @@ class ResourceSet:
     def __len__(self) -> int:
         return len(self.feeds) + len(self.accounts) + len(self.strategies)
 
+    @property
+    def resources(self) -> Self:
+        """Itself: a set is manifests that don't change (`runtime.manifests.Manifests`)."""
+        return self
+
+    @property
+    def problem(self) -> None:
+        """None: it was made of sound manifests."""
+        return
+
     def strategies_of(self, account: str) -> tuple[Strategy, ...]:
         """Return the strategies that trade on the account of this name."""
         return tuple(item for item in self.strategies.values() if account in item.spec.accounts)

@@ -8,11 +8,13 @@ from alpha_panda.contracts.resources.broker_account import (
     AccountRisk,
     BrokerAccount,
     BrokerAccountSpec,
+    Engine,
     PaperBroker,
     Runaway,
 )
 from alpha_panda.contracts.resources.common import API_VERSION, Metadata, Resource
 from alpha_panda.contracts.resources.feed_source import (
+    DATA_DIRECTORY,
     FeedSource,
     ReplayColumns,
     ReplaySource,
@@ -20,13 +22,23 @@ from alpha_panda.contracts.resources.feed_source import (
 )
 from alpha_panda.contracts.resources.market_feed import (
     ExtraSession,
+    FeedCacher,
     FeedInstrument,
     MarketFeed,
     MarketFeedSpec,
     PriceBand,
     SessionHours,
 )
+from alpha_panda.contracts.resources.status import (
+    STATUSES,
+    AccountStatus,
+    Condition,
+    FeedStatus,
+    LatchStatus,
+    StrategyStatus,
+)
 from alpha_panda.contracts.resources.strategy import (
+    ComputeResources,
     DeletionPolicy,
     Strategy,
     StrategyCode,
@@ -43,14 +55,23 @@ KINDS: dict[str, type[Resource]] = {
 
 __all__ = [
     "API_VERSION",
+    "DATA_DIRECTORY",
     "KINDS",
+    "STATUSES",
     "AccountRisk",
+    "AccountStatus",
     "BrokerAccount",
     "BrokerAccountSpec",
+    "ComputeResources",
+    "Condition",
     "DeletionPolicy",
+    "Engine",
     "ExtraSession",
+    "FeedCacher",
     "FeedInstrument",
     "FeedSource",
+    "FeedStatus",
+    "LatchStatus",
     "MarketFeed",
     "MarketFeedSpec",
     "Metadata",
@@ -66,4 +87,5 @@ __all__ = [
     "StrategyCode",
     "StrategyRisk",
     "StrategySpec",
+    "StrategyStatus",
 ]

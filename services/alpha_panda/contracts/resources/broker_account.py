@@ -1,7 +1,7 @@
 """BrokerAccount: one broker, its trading state, its risk limits, the strategies it accepts."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -12,16 +12,21 @@ from alpha_panda.contracts.resources.fields import (
     ClockTime,
     Flag,
     Integer,
+    LatchId,
     MarginRatio,
     Money,
     Name,
     PositiveMoney,
     Quantity,
     Ratio,
+    Replicas,
     Seconds,
     Seed,
 )
 from alpha_panda.contracts.resources.rules import Finding, exactly_one, unique
+
+BROKERS: Final = ("paper",)
+"""The brokers an account can have: exactly one is given, and it stays the one."""
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
 """A limit on a number of orders."""
@@ -30,7 +35,11 @@ Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
 class PaperBroker(ManifestModel):
     """A broker inside the platform: orders meet the feed's prices, no money moves."""
 
-    cash: Money = Field(description="Cash at the start, in the currency of the feed's prices.")
+    cash: Money = Field(
+        description="Cash at the start, in the currency of the feed's prices. The account's books go on from there: it "
+        "can't be changed once the account exists.",
+        json_schema_extra={"x-alphapanda-immutable": True},
+    )
     slippage_bps: BasisPoints = Field(
         0,
         validate_default=True,
@@ -105,6 +114,18 @@ class AccountRisk(ManifestModel):
     )
 
 
+class Engine(ManifestModel):
+    """The pods that send the account's orders. A run in one process has one."""
+
+    replicas: Replicas = Field(
+        2, description="How many there are: two for availability, more bring no speed worth having."
+    )
+
+
+ClearLatch = Annotated[tuple[LatchId, ...], Field(max_length=20), unique("latch")]
+"""Ids of latches that a person clears; each is cleared once."""
+
+
 class BrokerAccountSpec(RuledModel):
     """What an account shall be."""
 
@@ -114,6 +135,11 @@ class BrokerAccountSpec(RuledModel):
         TradingState.ACTIVE,
         description="Active: trades. Reducing: only shrinks positions. Halted: only cancels. "
         "The strictest of strategy, account and platform binds.",
+    )
+    clear_latch: ClearLatch = Field(
+        (),
+        description="Ids of latches (status.latches) to clear, acted on once while they stay here: to "
+        "clear one that was set again, take its id out and put it back. A run in one process ignores it: `alpha-panda resume` clears there.",
     )
     risk: AccountRisk = Field(default_factory=AccountRisk, description="Limits of the whole account.")
     accept_strategies: Annotated[tuple[Name, ...], Field(max_length=1000), unique("strategy")] | None = Field(
@@ -128,11 +154,12 @@ class BrokerAccountSpec(RuledModel):
     product_cut_off: ClockTime | None = Field(
         None, description="Time of day, in the calendar's time zone, after which no position grows."
     )
+    engine: Engine = Field(default_factory=Engine, description="The pods that send the account's orders.")
 
     @classmethod
     def rules(cls, raw: object) -> Iterator[Finding]:
         """Yield a finding unless there is exactly one broker."""
-        return exactly_one(raw, "broker", ("paper",))
+        return exactly_one(raw, "broker", BROKERS)
 
 
 class BrokerAccount(Resource):

@@ -1,14 +1,21 @@
 """Where a feed's prices come from: a simulation or a file."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.resources.common import ManifestModel, RuledModel
-from alpha_panda.contracts.resources.fields import Flag, Number, Seed, Symbol
-from alpha_panda.contracts.resources.rules import Finding, exactly_one
+from alpha_panda.contracts.resources.fields import Flag, Number, ObjectName, Seed, Symbol
+from alpha_panda.contracts.resources.rules import Finding, at_most_one, exactly_one
+
+SOURCES: Final = ("simulated", "replay")
+"""The sources a feed can have: exactly one is given."""
+REPLAY_VOLUMES: Final = ("config_map", "volume_claim")
+"""Where the files of a replay come from in a cluster: at most one is given."""
+DATA_DIRECTORY: Final = "/etc/alpha-panda/data"
+"""Where a feed's pod finds them, read-only; a relative path begins there, as it does at the manifest elsewhere."""
 
 Speed = Annotated[Number, Field(ge=0, le=1_000_000)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -60,12 +67,23 @@ class ReplayColumns(ManifestModel):
     close: ColumnName | None = Field(None, description="Column of a bar's last price.")
 
 
-class ReplaySource(ManifestModel):
+class ReplaySource(RuledModel):
     """Prices read from a file of ticks, quotes or bars."""
 
     path: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="A file relative to the manifest, a pattern of several (ticks/2024-*.csv.gz), or "
-        "`package:NAME/FILE` inside an installed Python package."
+        description="A file relative to the manifest, in a cluster to the root of configMap or volumeClaim; a pattern "
+        "of several (ticks/2024-*.csv.gz); or `package:NAME/FILE` inside an installed Python package, in a cluster one "
+        "of the image."
+    )
+    config_map: ObjectName | None = Field(
+        None,
+        description="ConfigMap in the feed's namespace whose keys are the files, up to 1 MiB together. A cluster mounts "
+        f"it read-only at {DATA_DIRECTORY}; a run in one process ignores it.",
+    )
+    volume_claim: ObjectName | None = Field(
+        None,
+        description="PersistentVolumeClaim in the feed's namespace that holds the files. A cluster mounts it read-only "
+        f"at {DATA_DIRECTORY}; a run in one process ignores it.",
     )
     speed: Speed = Field(
         0.0, description="0: as fast as possible, virtual clock; 1: as recorded; 10: ten times faster."
@@ -98,6 +116,11 @@ class ReplaySource(ManifestModel):
         "says end. A bar is known at its end only.",
     )
 
+    @classmethod
+    def rules(cls, raw: object) -> Iterator[Finding]:
+        """Yield a finding when the files come from two places."""
+        return at_most_one(raw, "place of the files", REPLAY_VOLUMES)
+
 
 class FeedSource(RuledModel):
     """Where the prices come from: exactly one."""
@@ -108,7 +131,7 @@ class FeedSource(RuledModel):
     @classmethod
     def rules(cls, raw: object) -> Iterator[Finding]:
         """Yield a finding unless there is exactly one source."""
-        return exactly_one(raw, "source", ("simulated", "replay"))
+        return exactly_one(raw, "source", SOURCES)
 
     @property
     def mode(self) -> FeedMode:

@@ -4,6 +4,7 @@ Stricter than pydantic by itself, and like the API server: a number in quotes is
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -33,6 +34,13 @@ CLASS_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 CLASS_PATH_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 CODE_FILE_PATTERN: Final = r"^([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
 INSTRUMENT_KIND_PATTERN: Final = r"^[A-Z][A-Z0-9_]*$"
+OBJECT_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+IMAGE_PATTERN: Final = (
+    r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$"
+)
+RESOURCE_NAME_PATTERN: Final = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+RESOURCE_AMOUNT_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
 CLOCK_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
 DATE_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
@@ -44,6 +52,9 @@ PATTERN_WORDS: Final[dict[str, str]] = {
     CLASS_PATH_PATTERN: '"package.module:Class"',
     CODE_FILE_PATTERN: "a .py file in the manifest's folder or below it, relative and without '..'",
     INSTRUMENT_KIND_PATTERN: "upper-case letters, digits and '_', for example EQ, FUT, CE, PE",
+    CLOCK_PATTERN: 'a time of day as "09:15" or "09:15:00"',
+    OBJECT_PATTERN: "the name of an object: lower-case letters, digits, '-' and '.'",
+    IMAGE_PATTERN: "an image as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST",
 }
 """What each pattern means, for messages."""
 
@@ -55,6 +66,11 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=MAX_N
 Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN, max_length=63)]
 Seconds = Annotated[Number, Field(gt=0, le=86_400)]
 Seed = Annotated[Integer, Field(ge=0, le=2**53 - 1)]
+ObjectName = Annotated[str, Field(pattern=OBJECT_PATTERN, min_length=1, max_length=253)]
+"""Name of a Kubernetes object of another kind: a ConfigMap, a PersistentVolumeClaim."""
+ImageName = Annotated[str, Field(pattern=IMAGE_PATTERN, max_length=512)]
+LatchId = Annotated[str, Field(min_length=1, max_length=253)]
+Replicas = Annotated[Integer, Field(ge=1, le=16)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,26 @@ class Exact:
     def pattern(self) -> str:
         """Regular expression of the text form (ASCII digits only; `Decimal` alone would take more)."""
         return rf"^[0-9]{{1,{self.INTEGER_DIGITS}}}(\.[0-9]{{1,{self.decimals}}})?$"
+
+    @property
+    def bounded_pattern(self) -> str:
+        """What of `pattern` is within the limits, for schemas, which compare no text with a number.
+
+        Only the longest texts with leading zeros are judged otherwise than by `parse`.
+        """
+        return f"^({'|'.join(self._alternatives())})$"
+
+    def _alternatives(self) -> Iterator[str]:
+        digits = len(f"{self.maximum - 1:f}") if self.maximum > 1 else 0
+        zeros, more = self.INTEGER_DIGITS - 1, self.decimals - 1
+        if digits:
+            yield rf"0{{0,{zeros}}}[1-9][0-9]{{0,{digits - 1}}}(\.[0-9]{{1,{self.decimals}}})?"
+        if self.maximum == Decimal(10) ** digits:
+            yield rf"0{{0,{zeros}}}1{'0' * digits}(\.0{{1,{self.decimals}}})?"
+        if self.above:
+            yield rf"0{{1,{zeros + 1}}}\.0{{0,{more}}}[1-9][0-9]{{0,{more}}}"
+        else:
+            yield rf"0{{1,{zeros + 1}}}(\.[0-9]{{1,{self.decimals}}})?"
 
     @property
     def words(self) -> str:
@@ -111,7 +147,7 @@ class Exact:
         low = {"exclusiveMinimum" if self.above else "minimum": float(self.minimum)}
         length = self.INTEGER_DIGITS + 1 + self.decimals
         number = {"type": "number", **low, "maximum": float(self.maximum)}
-        return {"anyOf": [{"type": "string", "pattern": self.pattern, "maxLength": length}, number]}
+        return {"anyOf": [{"type": "string", "pattern": self.bounded_pattern, "maxLength": length}, number]}
 
 
 def _decimal_text(raw: object) -> str | None:
@@ -182,3 +218,32 @@ ClockTime = Annotated[
     _text_schema(pattern=CLOCK_PATTERN, maxLength=8),
 ]
 """A time of day in the calendar's time zone, "09:15" or "09:15:00"."""
+
+
+def _resource_name(raw: object) -> object:
+    if isinstance(raw, str) and not re.fullmatch(RESOURCE_NAME_PATTERN, raw, re.ASCII):
+        raise fault(f"{_shown(raw)} is not a resource of a container", "cpu, memory, nvidia.com/gpu …")
+    return raw
+
+
+def _resource_amount(raw: object) -> str:
+    text = _decimal_text(raw)
+    if text is None or not re.fullmatch(RESOURCE_AMOUNT_PATTERN, text, re.ASCII):
+        raise fault(f"{_shown(raw)} is not an amount", 'a Kubernetes quantity such as "500m", 2 or "1Gi"')
+    return text
+
+
+ResourceName = Annotated[str, Field(min_length=1, max_length=317), BeforeValidator(_resource_name)]
+ResourceAmount = Annotated[
+    str,
+    BeforeValidator(_resource_amount),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": RESOURCE_AMOUNT_PATTERN, "maxLength": 32},
+                {"type": "number", "minimum": 0.0, "maximum": 1e15},
+            ]
+        }
+    ),
+]
+"""A quantity as Kubernetes writes them, "500m" or "1Gi"."""

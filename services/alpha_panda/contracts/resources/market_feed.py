@@ -17,6 +17,7 @@ from alpha_panda.contracts.resources.fields import (
     Integer,
     Price,
     Quantity,
+    Replicas,
     Seconds,
     Symbol,
 )
@@ -99,6 +100,12 @@ class ExtraSession(SessionHours):
     date: Day = Field(description="The day.")
 
 
+class FeedCacher(ManifestModel):
+    """The pods that write the feed's prices into the cache. A run in one process has one."""
+
+    replicas: Replicas = Field(1, description="How many there are; they share the partitions.")
+
+
 class MarketFeedSpec(RuledModel):
     """What a feed shall be."""
 
@@ -129,6 +136,9 @@ class MarketFeedSpec(RuledModel):
         4,
         description="Partitions of the topic of ticks; never changes once the feed exists.",
         json_schema_extra={"x-alphapanda-immutable": True},
+    )
+    feed_cacher: FeedCacher = Field(
+        default_factory=FeedCacher, description="The pods that write the feed's prices into the cache."
     )
 
     @classmethod

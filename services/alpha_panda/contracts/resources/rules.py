@@ -5,12 +5,14 @@ whatever its shape, and their findings join the fields' errors.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError, WrapValidator
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 T = TypeVar("T")
 Location = tuple[str | int, ...]
@@ -82,13 +84,32 @@ def exactly_one(raw: object, what: str, names: tuple[str, ...]) -> Iterator[Find
         yield Finding((), f"more than one {what} is given: {', '.join(given)}", allowed)
 
 
-def unique(what: str, field: str | None = None) -> WrapValidator:
-    """Return a validator that finds elements of a list (or a `field` of them) that repeat an earlier one."""
+def at_most_one(raw: object, what: str, names: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield a finding when more than one of the fields `names` is set."""
+    given = [name for name in names if peek(raw, name) is not None]
+    if len(given) > 1:
+        listed = ", ".join(to_camel(name) for name in given)
+        allowed = f"at most one of {', '.join(to_camel(name) for name in names)}"
+        yield Finding((), f"more than one {what} is given: {listed}", allowed)
 
-    def check(raw: object, handler: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - raw input has any shape
-        return together(handler, raw, _repeats(raw, what, field))
 
-    return WrapValidator(check)
+@dataclass(frozen=True, slots=True)
+class unique:  # noqa: N801 - reads as the function that it is to whoever writes a field
+    """Finds elements of a list (or a `field` of them) that repeat an earlier one."""
+
+    what: str
+    field: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def check(raw: object, inner: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - raw input has any shape
+            return together(inner, raw, _repeats(raw, self.what, self.field))
+
+        return core_schema.no_info_wrap_validator_function(check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema) if self.field else {**handler(schema), "uniqueItems": True}
 
 
 def _repeats(raw: object, what: str, field: str | None) -> Iterator[Finding]:

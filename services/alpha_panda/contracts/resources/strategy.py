@@ -8,20 +8,27 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from alpha_panda.contracts.enums import TradingState
-from alpha_panda.contracts.resources.broker_account import Count
+from alpha_panda.contracts.resources.broker_account import ClearLatch, Count
 from alpha_panda.contracts.resources.common import ManifestModel, Resource, RuledModel
 from alpha_panda.contracts.resources.fields import (
     CLASS_PATH_PATTERN,
     CLASS_PATTERN,
     CODE_FILE_PATTERN,
     ENTRY_POINT_PATTERN,
+    ImageName,
     Name,
+    ObjectName,
     PositiveMoney,
     Quantity,
+    ResourceAmount,
+    ResourceName,
     Seconds,
     Symbol,
 )
-from alpha_panda.contracts.resources.rules import Finding, exactly_one, fault, unique
+from alpha_panda.contracts.resources.rules import Finding, exactly_one, fault, peek, unique
+
+CLASS_FIELDS: Final = ("type", "class", "code")
+"""The ways to name a strategy's class: exactly one is given."""
 
 MAX_DEPTH: Final = 16
 """Deepest nesting of a parameter."""
@@ -67,16 +74,41 @@ class DeletionPolicy(StrEnum):
     FLATTEN = "Flatten"
 
 
-class StrategyCode(ManifestModel):
-    """A class in a Python file beside the manifest."""
+class StrategyCode(RuledModel):
+    """A class in a Python file: beside the manifest, in a cluster in a ConfigMap."""
 
     file: Annotated[str, Field(pattern=CODE_FILE_PATTERN, max_length=255)] = Field(
-        description="The file, relative to the manifest."
+        description="The file, relative to the manifest; in a cluster the key of it in configMap."
+    )
+    config_map: ObjectName | None = Field(
+        None,
+        description="ConfigMap in the strategy's namespace that holds the file, made by `kubectl create configmap NAME "
+        "--from-file=FILE`. A cluster needs it: without it the strategy is not accepted (MissingConfigMap). A run in "
+        "one process reads the file beside the manifest and ignores it.",
     )
     class_: Annotated[str, Field(pattern=CLASS_PATTERN, max_length=128)] | None = Field(
         None,
         alias="class",
         description="The class in it; may be left out when the file defines one strategy only.",
+    )
+
+    @classmethod
+    def rules(cls, raw: object) -> Iterator[Finding]:
+        """Yield a finding for a file in a folder that shall be a key of a ConfigMap."""
+        file = peek(raw, "file")
+        if peek(raw, "config_map") is not None and isinstance(file, str) and "/" in file:
+            allowed = "a file name without folders: it is a key of configMap"
+            yield Finding(("file",), f"{file!r} is in a folder", allowed)
+
+
+class ComputeResources(ManifestModel):
+    """What a pod asks for and may use, as in any container."""
+
+    requests: Annotated[dict[ResourceName, ResourceAmount], Field(max_length=16)] = Field(
+        default_factory=dict, description='What the node reserves, for example {cpu: 100m, memory: "128Mi"}.'
+    )
+    limits: Annotated[dict[ResourceName, ResourceAmount], Field(max_length=16)] = Field(
+        default_factory=dict, description="What the pod may use at most."
     )
 
 
@@ -114,7 +146,19 @@ class StrategySpec(RuledModel):
     class_: Annotated[str, Field(pattern=CLASS_PATH_PATTERN, max_length=255)] | None = Field(
         None, alias="class", description='An importable class, "package.module:Class".'
     )
-    code: StrategyCode | None = Field(None, description="A class in a Python file beside the manifest.")
+    code: StrategyCode | None = Field(
+        None, description="A class in a Python file beside the manifest, in a cluster in a ConfigMap."
+    )
+    image: ImageName | None = Field(
+        None,
+        description="Image of the strategy's pod, with Alpha Panda and the class in it; absent: the platform's. A run in "
+        "one process ignores it.",
+    )
+    resources: ComputeResources = Field(
+        default_factory=ComputeResources,
+        description="What the strategy's pod asks for and may use; absent: as the installation says. A run in one "
+        "process ignores it.",
+    )
     parameters: Annotated[dict[ParameterName, ParameterValue], Field(max_length=100)] = Field(
         default_factory=dict, description="What the strategy's own parameter model takes."
     )
@@ -129,6 +173,11 @@ class StrategySpec(RuledModel):
         TradingState.ACTIVE,
         description="Active: trades. Reducing: only shrinks positions. Halted: only cancels. "
         "The strictest of strategy, account and platform binds.",
+    )
+    clear_latch: ClearLatch = Field(
+        (),
+        description="Ids of latches (status.latches) to clear, acted on once while they stay here: to "
+        "clear one that was set again, take its id out and put it back. A run in one process ignores it: `alpha-panda resume` clears there.",
     )
     risk: StrategyRisk = Field(default_factory=StrategyRisk, description="Limits of the strategy's own book.")
     deletion_policy: DeletionPolicy = Field(
@@ -147,7 +196,7 @@ class StrategySpec(RuledModel):
     @classmethod
     def rules(cls, raw: object) -> Iterator[Finding]:
         """Yield a finding unless exactly one way to the class is given."""
-        return exactly_one(raw, "strategy class", ("type", "class", "code"))
+        return exactly_one(raw, "strategy class", CLASS_FIELDS)
 
 
 class Strategy(Resource):
