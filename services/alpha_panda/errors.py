@@ -22,6 +22,7 @@ AlphaPandaError
 │   ├── UnknownOutcomeError       a script's reply was lost: it may or may not have been applied
 │   ├── UntoldError               what was decided or folded can't be told: no fault of the record in hand
 │   └── StrategyError             the user's strategy raised; its state can't be trusted
+├── ApiRefusedError               the Kubernetes API refuses a request: repeated as it is it would be refused again
 ├── TopicMismatchError            a topic has another partition count than configured
 ├── OutputError                   what a command has to say can't be written
 ├── OffsetOutOfRangeError         the asked-for record is no longer kept: a gap
@@ -157,6 +158,15 @@ class StrategyError(ProcessMustExitError):
         """Where it raised, in brackets, for lack of a traceback; empty if that is not known."""
         frames = traceback.extract_tb(self.__cause__.__traceback__) if self.__cause__ is not None else []
         return f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+
+
+class ApiRefusedError(AlphaPandaError):
+    """The Kubernetes API refuses a request; `status` is HTTP's, `reason` one word of Kubernetes'."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(f"kubernetes: {status} {reason}: {message}")
 
 
 class TopicMismatchError(AlphaPandaError):

@@ -26,6 +26,7 @@ from alpha_panda.contracts.stored import (
     BookReading,
     Checkpoint,
     CheckpointClaim,
+    ClearRequest,
     ControlReading,
     Decision,
     JournalEntry,
@@ -38,6 +39,7 @@ from alpha_panda.contracts.stored import (
     RiskClaim,
     RiskSnapshot,
     ServiceStatus,
+    TeardownRequest,
 )
 from alpha_panda.contracts.topics import TopicSpec
 
@@ -446,7 +448,10 @@ class CheckpointStore(Protocol):
 
 
 class ControlStore(Protocol):
-    """Trading states: `spec` keys that expire, latches that don't."""
+    """Trading states: `spec` keys that expire, latches that don't; and what the operator asks of risk.
+
+    Every write may be repeated after a lost reply.
+    """
 
     async def put_spec(self, scope: str, state: TradingState, ttl: float) -> None:
         """Write what the manifest asks for; it expires `ttl` seconds from now."""
@@ -457,11 +462,33 @@ class ControlStore(Protocol):
     async def set_latch(self, latch: Latch) -> None:
         """Set a latch (the same id again changes nothing)."""
 
-    async def clear_latch(self, scope: str, latch_id: str) -> bool:
-        """Clear a latch; False if there is none of that id."""
+    async def clear_latch(self, scope: str, latch_id: str, *, set_at: int | None = None) -> bool:
+        """Clear a latch; False if there is none of that id, or one that was not set at `set_at` (None: whenever)."""
 
     async def read(self, scopes: Sequence[str]) -> tuple[ControlReading, ...]:
         """Return the scopes' readings as of one moment."""
+
+    async def request_teardown(self, request: TeardownRequest) -> None:
+        """Ask that a strategy be torn down; of the same scope and uid the first request stays."""
+
+    async def withdraw_teardown(self, scope: str, uid: str) -> None:
+        """Take the request back, if there is one."""
+
+    async def teardowns(self) -> tuple[TeardownRequest, ...]:
+        """Return all requests that stand, oldest first."""
+
+    async def request_clears(self, scope: str, latch_ids: Collection[str], asked_at: int) -> None:
+        """Say which latches of the scope its manifest names, all of them.
+
+        An id that was not among them is asked for; one that was stays as it is, done or pending; one that is not
+        named any more is forgotten, and may be asked for again later.
+        """
+
+    async def clear_requests(self, scopes: Sequence[str]) -> tuple[ClearRequest, ...]:
+        """Return the scopes' requests, done ones too, in the order of scopes' and ids' names."""
+
+    async def end_clear(self, request: ClearRequest, outcome: str) -> None:
+        """Say what came of a request: the first word stays. Nothing happens if it was forgotten, or asked anew."""
 
 
 # ------------------------------------------------------------------------------------- leases and statuses

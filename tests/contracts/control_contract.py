@@ -3,12 +3,21 @@
 import pytest
 
 from alpha_panda.contracts.enums import TradingState
-from alpha_panda.contracts.stored import ControlReading
+from alpha_panda.contracts.stored import CLEARED, IGNORED, ClearRequest, ControlReading, TeardownRequest
 from alpha_panda.errors import DependencyUnavailableError, UnknownOutcomeError
 from contracts.harness import Lose, Stores
 from contracts.samples import SCOPE, latch
 
 TTL = 60.0
+STRATEGY_SCOPE = "strategy/momentum"
+
+
+def teardown(uid: str = "uid-1", policy: str = "Flatten", requested_at: int = 1) -> TeardownRequest:
+    return TeardownRequest(scope=STRATEGY_SCOPE, uid=uid, policy=policy, requested_at=requested_at)
+
+
+def clear(latch_id: str, asked_at: int, outcome: str = "") -> ClearRequest:
+    return ClearRequest(scope=SCOPE, latch_id=latch_id, asked_at=asked_at, outcome=outcome)
 
 
 async def _read(stores: Stores, scope: str = SCOPE) -> ControlReading:
@@ -137,3 +146,76 @@ class ControlStoreContract:
         await stores.control.clear_latch(SCOPE, "kept")
         await stores.harness.restart(Lose.TAIL)
         assert (await _read(stores)).latches == (latch("kept"),)
+
+    # ---------------------------------------------------------------------------------------- teardowns
+
+    async def test_teardown_stands_until_it_is_withdrawn(self, stores: Stores) -> None:
+        assert await stores.control.teardowns() == ()
+        await stores.control.request_teardown(teardown())
+        assert await stores.control.teardowns() == (teardown(),)
+        await stores.harness.advance(TTL * 1000)
+        assert await stores.control.teardowns() == (teardown(),)
+        await stores.control.withdraw_teardown(STRATEGY_SCOPE, "uid-1")
+        await stores.control.withdraw_teardown(STRATEGY_SCOPE, "uid-1")
+        assert await stores.control.teardowns() == ()
+
+    async def test_first_request_of_a_uid_stays(self, stores: Stores) -> None:
+        await stores.control.request_teardown(teardown())
+        await stores.control.request_teardown(teardown(policy="Retain", requested_at=9))
+        assert await stores.control.teardowns() == (teardown(),)
+
+    async def test_two_strategies_of_one_name_are_told_apart_and_come_oldest_first(
+        self, stores: Stores
+    ) -> None:
+        await stores.control.request_teardown(teardown("uid-2", requested_at=1))
+        await stores.control.request_teardown(teardown("uid-1", requested_at=2))
+        assert [item.uid for item in await stores.control.teardowns()] == ["uid-2", "uid-1"]
+        await stores.control.withdraw_teardown(STRATEGY_SCOPE, "uid-2")
+        assert [item.uid for item in await stores.control.teardowns()] == ["uid-1"]
+
+    async def test_teardowns_are_lost_with_the_store(self, stores: Stores) -> None:
+        await stores.control.request_teardown(teardown())
+        await stores.harness.restart(Lose.EVERYTHING)
+        assert await stores.control.teardowns() == ()
+
+    # ------------------------------------------------------------------------------- latches to be cleared
+
+    async def test_latches_that_a_manifest_names_are_asked_for_once(self, stores: Stores) -> None:
+        assert await stores.control.clear_requests([SCOPE]) == ()
+        await stores.control.request_clears(SCOPE, ["b", "a"], 5)
+        await stores.control.request_clears(SCOPE, ["a", "b"], 6)
+        assert await stores.control.clear_requests([SCOPE]) == (clear("a", 5), clear("b", 5))
+
+    async def test_what_is_done_stays_done_while_it_is_named(self, stores: Stores) -> None:
+        await stores.control.request_clears(SCOPE, ["a"], 5)
+        await stores.control.end_clear(clear("a", 5), CLEARED)
+        await stores.control.end_clear(clear("a", 5), IGNORED)
+        await stores.control.request_clears(SCOPE, ["a"], 6)
+        assert await stores.control.clear_requests([SCOPE]) == (clear("a", 5, CLEARED),)
+
+    async def test_an_id_that_is_named_no_more_is_forgotten_and_may_be_asked_for_again(
+        self, stores: Stores
+    ) -> None:
+        await stores.control.request_clears(SCOPE, ["a", "b"], 5)
+        await stores.control.end_clear(clear("a", 5), CLEARED)
+        await stores.control.request_clears(SCOPE, ["b"], 6)
+        assert await stores.control.clear_requests([SCOPE]) == (clear("b", 5),)
+        await stores.control.request_clears(SCOPE, ["a", "b"], 7)
+        assert await stores.control.clear_requests([SCOPE]) == (clear("a", 7), clear("b", 5))
+        await stores.control.request_clears(SCOPE, [], 8)
+        assert await stores.control.clear_requests([SCOPE]) == ()
+
+    async def test_the_end_of_an_earlier_request_is_not_that_of_a_new_one(self, stores: Stores) -> None:
+        await stores.control.request_clears(SCOPE, ["a"], 7)
+        await stores.control.end_clear(clear("a", 5), CLEARED)
+        await stores.control.end_clear(clear("gone", 5), CLEARED)
+        assert await stores.control.clear_requests([SCOPE]) == (clear("a", 7),)
+
+    async def test_requests_are_each_scopes_own_and_touch_no_latch(self, stores: Stores) -> None:
+        await stores.control.set_latch(latch("a"))
+        await stores.control.request_clears("z", ["a"], 5)
+        await stores.control.request_clears(SCOPE, ["a"], 6)
+        found = await stores.control.clear_requests(["z", SCOPE, "none"])
+        assert [(item.scope, item.asked_at) for item in found] == [(SCOPE, 6), ("z", 5)]
+        assert await stores.control.clear_requests([]) == ()
+        assert (await _read(stores)).latches == (latch("a"),)

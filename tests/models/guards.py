@@ -426,18 +426,20 @@ GUARDS: Final[tuple[Guard, ...]] = (
         RISK, "decisions_kept", f"{_DECISIONS}.record", "a repeated signal is a new one", "repeated-signal"
     ),
     Guard(RISK, "folds_kept", f"{_LEDGER}.fold", "a repeated event counts again", "events-repeated"),
-    Guard(RISK, "flat_fenced", f"{_DECISIONS}._claimed", "a zombie reports flat", "flatten"),
+    Guard(
+        RISK, "flat_fenced", "risk/service.py:RiskService.heed_operator", "a zombie reports flat", "flatten"
+    ),
     Guard(
         RISK,
         "flat_needs_nothing_open",
-        "domain/risk/position.py:is_flat",
+        "risk/flatten.py:Flattener._unsettled",
         "flat, and then an order fills",
         "flatten-one",
     ),
     Guard(
         RISK,
         "flatten_cancels",
-        "order_tracker/sweeper.py:to_cancel",
+        "order_tracker/sweeper.py:in_the_way",
         "a resting order stops Flatten",
         "flatten-held",
     ),
@@ -451,7 +453,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         RISK,
         "closing_id_stored",
-        "domain/ids.py:closing_signal_id",
+        "risk/ledger.py:Ledger.closings",
         "a restart gives one id to two closings",
         "flatten-crash",
     ),

@@ -9,7 +9,8 @@ Names are the code's: `risk/desk.py`, `risk/service.py`, `risk/ledger.py`, `adap
 `domain/risk`. One step is what happens between two awaits of the one task.
 
 Not modelled: prices, fees, two strategies on one token, rates, the day's losses, cancels that a strategy asks for.
-The loop of Flatten is not in the services yet; its rules here are the design's.
+Flatten (`risk/flatten.py`) waits there until nothing of the strategy is open before it closes; here it may close what
+is free beside what is open, which is more than the services do.
 """
 
 from __future__ import annotations

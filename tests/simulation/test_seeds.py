@@ -12,6 +12,7 @@ from alpha_panda.testing.simulation.profiles import (
     BROKER,
     CALM,
     CRASHES,
+    FLATTEN,
     HALTS,
     MIXED,
     RETURNS,
@@ -26,6 +27,8 @@ FIRST = int(os.environ.get("SIM_FIRST_SEED", "0"))
 CHUNK = 20
 TURNS = (MIXED, CRASHES, RETURNS, ZOMBIES, MIXED, BROKER, HALTS, MIXED, RETURNS, CRASHES)
 """The profile of a seed, by its last digit."""
+FLATTENED = 7
+"""Of 25 seeds this one deletes strategies."""
 
 
 SHOWN = {
@@ -51,13 +54,14 @@ SHOWN = {
     "misdeeds of the broker": ("broker", "book", "stale book", "new day"),
     "records echoed, changed, forged or poisoned": ("echo", "tamper", "forge", "poison"),
     "halts": ("latches set by a person", "state"),
+    "strategies deleted, and flat in the end": ("flattened",),
     "dead letters replayed": ("dead letters replayed",),
     "restarts of processes that ended by themselves": ("processes ended by themselves",),
 }
 
 
 def profile_of(seed: int) -> Profile:
-    return TURNS[seed % len(TURNS)]
+    return FLATTEN if seed % 25 == FLATTENED else TURNS[seed % len(TURNS)]
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, CHUNK))
@@ -83,6 +87,15 @@ def test_without_faults_nothing_fails_and_everything_trades(seed: int) -> None:
     assert report.counts["broker calls"] > 0
     assert report.counts["processes ended by themselves"] == 0
     assert not [name for name in report.counts if name.startswith(("kill", "pause", "call "))]
+
+
+def test_deleted_strategies_end_flat_mostly_and_else_risk_says_why() -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(12):
+        report = simulate(seed, FLATTEN)
+        assert report.violations == [], report.line
+        counts.update(report.counts)
+    assert counts["flattened"] > counts["not flattened"]
 
 
 def test_every_kind_of_fault_happens() -> None:

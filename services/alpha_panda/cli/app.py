@@ -21,7 +21,8 @@ from alpha_panda.runtime.settings import load_settings
 
 from . import dlq, halt, orders
 from .durations import parse_duration
-from .loading import load
+from .loading import load, load_for_pod
+from .plugin_places import Here, runs
 from .secrets import refuse_password
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ Kind = Literal["MarketFeed", "BrokerAccount", "Strategy"]
 
 
 @app.command()
+@runs(Here())
 def run(  # noqa: PLR0913, PLR0917 - a command's options
     paths: Paths,
     duration: Annotated[
@@ -94,6 +96,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
 
 
 @app.command()
+@runs(Here())
 def validate(paths: Paths) -> None:
     """Check manifests and say what is in them; exit code 2 and every fault if something is wrong."""
     from alpha_panda.adapters.clock import RealClock  # noqa: PLC0415 - as above
@@ -110,6 +113,7 @@ def validate(paths: Paths) -> None:
 
 
 @app.command()
+@runs(Here())
 def service(
     name: Annotated[str, typer.Argument(help="Name of the service, e.g. engine.", show_default=False)],
     manifests: Annotated[
@@ -120,21 +124,33 @@ def service(
         str, typer.Option("--resource", help="What it serves, e.g. BrokerAccount/paper.", show_default=False)
     ],
 ) -> None:
-    """Start one service, as a pod does: over the Kafka and Redis of the settings, until SIGTERM or SIGINT."""
-    from alpha_panda.compose.process import run_service  # noqa: PLC0415 - as above
+    """Start one service, as a pod does: over the Kafka and Redis of the settings, until SIGTERM or SIGINT.
 
-    run_service(name, load(manifests), resource, load_settings())
+    It follows its manifests while it runs: limits, trading states, strategies that come and go. A strategy that its
+    manifest makes impossible is not started: the service's status says why, and it waits for another manifest.
+    """
+    from alpha_panda.compose.process import run_pod  # noqa: PLC0415 - as above
+
+    run_pod(name, manifests, resource, load_settings(), read=load_for_pod)
 
 
 @app.command()
+@runs(Here())
 def control(paths: Paths) -> None:
-    """Write and renew the trading states of the manifests, where no operator does; until stopped."""
+    """Write and renew the trading states of the manifests, where no operator does; until stopped.
+
+    Follows what changes in them; what can't be used leaves the states before standing.
+    """
+    from alpha_panda.compose.live_manifests import LiveManifests  # noqa: PLC0415 - as above
     from alpha_panda.compose.process import run_control  # noqa: PLC0415 - as above
 
-    run_control(load(paths), load_settings())
+    manifests = LiveManifests(paths, lambda: load(paths))
+    manifests.begin()
+    run_control(manifests.resources, load_settings(), manifests=manifests)
 
 
 @app.command()
+@runs(Here())
 def version() -> None:
     """Print the version."""
     typer.echo(f"alpha-panda {__version__}")
@@ -146,19 +162,19 @@ def _version_option(wanted: bool) -> None:
         raise typer.Exit
 
 
+VersionOption = Annotated[
+    bool,
+    typer.Option("--version", callback=_version_option, is_eager=True, help="Print the version and exit."),
+]
+
+
 @app.callback()
-def root(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version_option, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
+def root(_version: VersionOption = False) -> None:
     """Trading strategies as Kubernetes resources, and the same manifests on a laptop in one process."""
 
 
 @app.command()
+@runs(Here())
 def schema(
     kind: Annotated[Kind, typer.Argument(help="Kind of the manifest.", show_default=False)],
 ) -> None:
@@ -169,10 +185,11 @@ def schema(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: errors become one message, never a traceback of the user's fault."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return _guarded(lambda: app(words, standalone_mode=False, prog_name="alpha-panda"))
+    return guarded(lambda: app(words, standalone_mode=False, prog_name="alpha-panda"))
 
 
-def _guarded(command: Callable[[], object]) -> int:
+def guarded(command: Callable[[], object]) -> int:
+    """Return the exit code of a command; what it raises becomes one message."""
     try:
         result = command()
     except UserInputError as error:

@@ -20,6 +20,7 @@ from alpha_panda.runtime.settings import Settings
 
 from .connecting import over_ports, person
 from .output import ByOption, Form, FormOption, moment, say, say_json, say_table, warn
+from .plugin_places import InPod, runs
 
 app = typer.Typer(
     name="dlq",
@@ -33,6 +34,7 @@ Topic = Annotated[
 
 
 @app.command("list")
+@runs(InPod(near="accounts"))
 def list_queues(
     accounts: Annotated[
         list[str] | None, typer.Argument(help="Accounts or feeds; default: all.", show_default=False)
@@ -79,6 +81,7 @@ def _queue_json(queue: Queue) -> dict[str, Any]:
 
 
 @app.command("show")
+@runs(InPod(near="topic"))
 def show_letter(
     topic: Topic,
     offset: Annotated[int, typer.Argument(help="Offset in the queue.", show_default=False)],
@@ -132,6 +135,7 @@ def letter_json(letter: Record) -> dict[str, Any]:
 
 
 @app.command("replay")
+@runs(InPod(near="topic"))
 def replay_letters(
     topic: Topic,
     offsets: Annotated[
@@ -185,6 +189,7 @@ def _replay_json(done: Replay) -> dict[str, Any]:
 
 
 @app.command("purge")
+@runs(InPod(near="topic"))
 def purge_queue(
     topic: Topic,
     before: Annotated[

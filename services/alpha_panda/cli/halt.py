@@ -15,6 +15,7 @@ from alpha_panda.runtime.settings import Settings
 
 from .connecting import over_ports, person
 from .output import ByOption, Form, FormOption, moment, say, say_json, say_table, warn
+from .plugin_places import InPod, runs
 
 app = typer.Typer()
 
@@ -54,6 +55,7 @@ def scopes_of_words(words: list[str], *, everything: bool) -> list[str]:
 
 
 @app.command()
+@runs(InPod(scopes="scopes", everything="everything"))
 def halt(  # noqa: PLR0913, PLR0917 - a command's options
     reason: Reason,
     scopes: Annotated[
@@ -133,6 +135,7 @@ def _halt_json(item: Halt) -> dict[str, Any]:
 
 
 @app.command()
+@runs(InPod(scopes="scope", everything="everything"))
 def resume(  # noqa: PLR0913, PLR0917 - a command's options
     scope: Annotated[
         str | None, typer.Argument(help="Account (NAME) or Strategy/NAME.", show_default=False)

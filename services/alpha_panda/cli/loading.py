@@ -15,6 +15,14 @@ def load(paths: Sequence[Path]) -> ResourceSet:
     return load_manifests(paths, parameters_model=parameters_model)
 
 
+def load_for_pod(paths: Sequence[Path], own: bool) -> ResourceSet:
+    """Return the resources that one pod needs; the strategies' own models are asked only where it runs their code.
+
+    Elsewhere their classes need not be at hand: they may come from another image.
+    """
+    return load_manifests(paths, parameters_model=parameters_model if own else None, complete=False)
+
+
 def parameters_model(strategy: Strategy, directory: Path) -> type[BaseModel]:
     """Return the parameter model of the class that the manifest names; StrategyLoadError if it can't be had."""
     spec = strategy.spec

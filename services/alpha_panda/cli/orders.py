@@ -15,6 +15,7 @@ from alpha_panda.runtime.settings import Settings
 
 from .connecting import over_ports, person
 from .output import ByOption, Form, FormOption, moment, say, say_json, say_table, warn
+from .plugin_places import InPod, runs
 
 app = typer.Typer(
     name="orders",
@@ -31,6 +32,7 @@ TEXT_COLUMNS = ("id", "state", "order", "filled", "price", "strategy", "since", 
 
 
 @app.command("list")
+@runs(InPod(account="account"))
 def list_orders(
     account: Account,
     in_doubt: Annotated[
@@ -89,6 +91,7 @@ def _row(entry: JournalEntry) -> tuple[str, ...]:
 
 
 @app.command("show")
+@runs(InPod(account="account"))
 def show_order(
     order: Order,
     account: Annotated[
@@ -137,6 +140,7 @@ def _say_fields(fields: dict[str, Any]) -> None:
 
 
 @app.command("resolve")
+@runs(InPod(account="account"))
 def resolve_order(  # noqa: PLR0913, PLR0917 - a command's options
     account: Account,
     order: Order,

@@ -43,8 +43,8 @@ _ROLES: Final = {
     ),
     "risk": (
         "each BrokerAccount",
-        "decisions, snapshot and folds, its lease, latches of the account and of strategies, its status",
-        "write the journal, a price or what the manifests ask for; clear a latch",
+        "decisions, snapshot and folds, its lease, latches of every scope that binds it, its status",
+        "write the journal, a price or the trading states that the manifests ask for",
     ),
     "engine": (
         "each BrokerAccount",
@@ -58,7 +58,7 @@ _ROLES: Final = {
     ),
     "operator": (
         "the operator, or `alpha-panda control`",
-        "the trading states that manifests ask for; read latches and statuses",
+        "the trading states that manifests ask for, requests to clear a latch or to tear down; read latches and statuses",
         "set or clear a latch; touch an order",
     ),
     "person": (

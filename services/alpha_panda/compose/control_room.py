@@ -2,10 +2,6 @@
 
 Setting: Redis first, so that nothing but Redis is needed to halt. Clearing: Kafka first, so that nothing is released
 that a loss of Redis would halt again, and so that a clearing that failed half-way can be repeated.
-
-A latch of an account is told to its own `control` topic. One of a strategy or of the platform is told to every
-account's: each account's order-tracker re-applies its own topic before its account may trade on a Redis that has
-lost its memory, and must not depend on another account's.
 """
 
 import asyncio
@@ -14,29 +10,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import TradingState
-from alpha_panda.contracts.events import Envelope
-from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import ControlReading, Latch
-from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import SECOND_NS
-from alpha_panda.domain.control_events import cleared_event, latch_event, latch_key
 from alpha_panda.errors import (
     AlphaPandaError,
     DependencyUnavailableError,
     ProcessMustExitError,
+    TopicMismatchError,
     TransientError,
     UnknownOutcomeError,
     UserInputError,
 )
 from alpha_panda.ports import Outgoing
 from alpha_panda.runtime.context import Ports
+from alpha_panda.runtime.control_topics import Keepers
 from alpha_panda.runtime.retry import RetryPolicies, retrying
 from alpha_panda.runtime.settings import Settings
 
-from .installation import BUS, STORE, account_names, bounded
+from .installation import BUS, STORE, bounded
 
 T = TypeVar("T")
 
@@ -80,7 +73,7 @@ class ControlRoom:
         self._bus = ports.bus
         self._clock = ports.clock
         self._ids = ports.ids
-        self._prefix = settings.topic_prefix
+        self._keepers = Keepers(ports.bus, settings.topic_prefix, settings.installation)
         self._seconds = settings.command_timeout_seconds
         self._policies = RetryPolicies.from_settings(settings)
         self._by = by
@@ -166,26 +159,28 @@ class ControlRoom:
     async def _tell_all(self, latches: Sequence[Latch]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Tell each latch to its topics; return which have it, and what went wrong."""
         try:
-            accounts = await self._accounts()
-        except (TransientError, ProcessMustExitError) as error:
+            accounts = await self._accounts(latches)
+        except (TransientError, ProcessMustExitError, TopicMismatchError) as error:
             return [((), (_not_kept(latch, error),)) for latch in latches]
         return [await self._tell(latch, accounts) for latch in latches]
 
     async def _tell(self, latch: Latch, accounts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        targets = _targets(latch.scope, accounts)
+        targets = self._keepers.of(latch.scope, accounts)
         if not targets:
             known = ", ".join(accounts) or "none"
             return (), (f"not kept in Kafka: no control topic is {latch.scope}'s (accounts: {known})",)
         try:
-            await self._send([(account, latch, latch_event(latch, account)) for account in targets])
+            await self._send([keeper.told(latch) for keeper in targets])
         except (TransientError, ProcessMustExitError) as error:
             return (), (_not_kept(latch, error),)
-        return tuple(self._topic(account) for account in targets), ()
+        return tuple(keeper.topic for keeper in targets), ()
 
     # -------------------------------------------------------------------------------------------- resume
 
     async def resume(self, scope: str, latch_ids: Sequence[str], reason: str) -> Resumption:
         """Clear these latches of a scope; the trading state that its manifest asks for is left alone.
+
+        A latch of the same id that somebody sets meanwhile stands, and shows in the reading.
 
         Raises:
             UserInputError: the scope has no latch of such an id; nothing was done.
@@ -207,22 +202,24 @@ class ControlRoom:
         """Tell Kafka, so that a loss of Redis does not bring the latches back."""
         now = self._clock.now()
         try:
-            accounts = await self._accounts()
+            accounts = await self._accounts(latches)
             await self._send(
                 [
-                    (account, latch, cleared_event(latch, account, reason=reason, by=self._by, now=now))
+                    keeper.cleared(latch, reason=reason, by=self._by, now=now)
                     for latch in latches
-                    for account in _targets(latch.scope, accounts)
+                    for keeper in self._keepers.of(latch.scope, accounts)
                 ]
             )
-        except (TransientError, UnknownOutcomeError) as error:
+        except (TransientError, UnknownOutcomeError, TopicMismatchError) as error:
             raise DependencyUnavailableError(
                 BUS, f"nothing was cleared, the latches stand: {error}; repeat it when Kafka is back"
             ) from error
 
     async def _clear(self, latch: Latch) -> None:
         try:
-            await self._stored(lambda: self._control.clear_latch(latch.scope, latch.latch_id))
+            await self._stored(
+                lambda: self._control.clear_latch(latch.scope, latch.latch_id, set_at=latch.set_at)
+            )
         except (TransientError, UnknownOutcomeError) as error:
             raise DependencyUnavailableError(
                 STORE,
@@ -232,17 +229,11 @@ class ControlRoom:
 
     # --------------------------------------------------------------------------------------- both stores
 
-    async def _accounts(self) -> list[str]:
-        return account_names(await bounded(BUS, self._seconds, self._bus.topics()), self._prefix)
+    async def _accounts(self, latches: Sequence[Latch]) -> list[str]:
+        scopes = dict.fromkeys(latch.scope for latch in latches)
+        return await bounded(BUS, self._seconds, self._keepers.accounts(*scopes))
 
-    def _topic(self, account: str) -> str:
-        return TopicMap(account, self._prefix).control
-
-    async def _send(self, told: Sequence[tuple[str, Latch, Envelope]]) -> None:
-        records = [
-            Outgoing(self._topic(account), encode_event(event), key=latch_key(latch))
-            for account, latch, event in told
-        ]
+    async def _send(self, records: Sequence[Outgoing]) -> None:
         if records:
             await bounded(BUS, self._seconds, self._produce(records))
 
@@ -274,12 +265,6 @@ class _Setting:
         """Return what it said to the same latch twice."""
         problems = tuple(dict.fromkeys((*self.problems, *later.problems)))
         return _Setting(in_force=later.in_force, problems=problems)
-
-
-def _targets(scope: str, accounts: Sequence[str]) -> list[str]:
-    """Return the accounts whose control topics keep the latches of a scope."""
-    own = [account for account in accounts if account_scope(account) == scope]
-    return own if scope.startswith(account_scope("")) else list(accounts)
 
 
 def _doubts(latch: Latch, found: Latch, reading: ControlReading) -> list[str]:

@@ -170,6 +170,7 @@ class EmbeddedRun:
                 max_ticks=options.max_ticks,
                 on_source_end=self._source_ended,
             )
+            self.ports = replace(self.ports, operated=False)
         self.supervisor = Supervisor(self.clock, settings)
         self.members = members(resources)
         self._open_feeds = set(resources.feeds)
@@ -201,7 +202,7 @@ class EmbeddedRun:
         return ServiceContext(
             settings=self.settings,
             ports=self._ports_of(member),
-            resources=self.resources,
+            manifests=self.resources,
             resource=member.resource,
             instance=self._instance(member),
             on_strategy_stopped=self._strategy_stopped,

@@ -7,38 +7,17 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Final, TypeVar
 
-from alpha_panda.contracts.topics import DLQ_SUFFIX, TopicMap, market_ticks
+from alpha_panda.contracts.topics import DLQ_SUFFIX
 from alpha_panda.errors import DependencyUnavailableError
+from alpha_panda.runtime.control_topics import account_names, owner_of
+
+__all__ = ["BUS", "STORE", "account_names", "bounded", "dead_letter_queues", "owner_of"]
 
 T = TypeVar("T")
 
 BUS: Final = "kafka"
 STORE: Final = "redis"
 """What the messages of the commands call the two."""
-
-_NAME: Final = "name"
-_TAILS: Final = frozenset(
-    topic.removeprefix(f"{_NAME}.")
-    for topic in (*(spec.name for spec in TopicMap(_NAME).specs(1)), market_ticks(_NAME))
-)
-_CONTROL: Final = TopicMap(_NAME).control.removeprefix(f"{_NAME}.")
-
-
-def owner_of(topic: str, prefix: str) -> tuple[str, str] | None:
-    """Return the name and the tail of a topic of this installation (`paper`, `signals.raw`); None of any other.
-
-    Names have no dots, so that of `a.` and `a.b.` each knows its own.
-    """
-    if not topic.startswith(prefix):
-        return None
-    name, _, tail = topic.removeprefix(prefix).partition(".")
-    return (name, tail) if name and tail in _TAILS else None
-
-
-def account_names(topics: Iterable[str], prefix: str) -> list[str]:
-    """Return the accounts that have a control topic, in order."""
-    owners = (owner_of(topic, prefix) for topic in topics)
-    return sorted(name for name, tail in filter(None, owners) if tail == _CONTROL)
 
 
 def dead_letter_queues(topics: Iterable[str], prefix: str) -> list[str]:

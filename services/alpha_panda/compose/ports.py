@@ -18,6 +18,7 @@ from alpha_panda.contracts.keys import KeyMap
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.ports import Clock, MarketSource
 from alpha_panda.runtime.context import Ports
+from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.settings import Settings
 
 from .sources import Played, TickBudget, WatchedSource, make_source
@@ -32,13 +33,15 @@ def memory_ports(  # noqa: PLR0913 - the options of a run
     seed: int | None = None,
     max_ticks: int | None = None,
     on_source_end: Callable[[str], None] | None = None,
+    manifests: Manifests | None = None,
 ) -> tuple[MemoryBus, Ports]:
     """Return the bus and the ports of one process. With `seed` all ids, and simulated prices, are the same from run to run.
 
     `max_ticks` bounds the ticks of all feeds together; `on_source_end` is told the feed whose source has ended.
+    `manifests`: where the resources come from, if they may change.
     """
     ids = RandomIds() if seed is None else SeededIds(seed)
-    database = MemoryDatabase(clock, ids.child("store"), KeyMap(settings.topic_prefix))
+    database = MemoryDatabase(clock, ids.child("store"), KeyMap(settings.topic_prefix, settings.installation))
     bus = MemoryBus(
         clock,
         ids=ids.child("bus"),
@@ -56,7 +59,7 @@ def memory_ports(  # noqa: PLR0913 - the options of a run
         control=MemoryControlStore(database),
         lease=MemoryLease(database),
         statuses=MemoryStatusStore(database),
-        traders=ManifestTraders(resources, clock),
+        traders=ManifestTraders(manifests or resources, clock),
         source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
     )
     return bus, ports
@@ -70,12 +73,13 @@ def with_manifests(  # noqa: PLR0913 - the options of a run
     seed: int | None = None,
     max_ticks: int | None = None,
     on_source_end: Callable[[str], None] | None = None,
+    manifests: Manifests | None = None,
 ) -> Ports:
-    """Return the ports with what no transport has: the traders and sources of these manifests."""
+    """Return the ports with what no transport has: the traders and sources of these manifests (see `memory_ports`)."""
     clock = transports.clock
     return replace(
         transports,
-        traders=ManifestTraders(resources, clock),
+        traders=ManifestTraders(manifests or resources, clock),
         source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
     )
 

@@ -2,27 +2,41 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
 
 import structlog
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.errors import UserInputError
+from alpha_panda.contracts.status_details import REFUSED, STOPPED, RunnerFigures
+from alpha_panda.errors import SettingsError, StrategyError, UserInputError
+from alpha_panda.ports import Clock, Producer
+from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
 from alpha_panda.runtime.logging import configure_logging
+from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings, env_name
+from alpha_panda.runtime.tasks import intake
 
 from .health_server import answering_probes
+from .live_manifests import MAX_PROBLEM, LiveManifests
 from .ports import memory_ports, with_manifests
 from .traders import has_live_accounts
 from .transports import connected, has_transports, process_name
 
 log = structlog.get_logger()
+
+Read = Callable[[Sequence[Path], bool], ResourceSet]
+"""Reads manifests; with True their strategies' parameters are checked by their own models."""
+
+STRATEGY: Final = "Strategy"
+"""Kind whose services run users' code."""
 
 
 def _as_they_are(ports: Ports) -> Ports:
@@ -39,7 +53,7 @@ def run_service(
 ) -> None:
     """Run one service until SIGTERM or SIGINT; UserInputError for a name or resource that doesn't exist.
 
-    `wire` may replace ports before the service gets them.
+    `wire` may replace ports before the service gets them. The resources stay what they are: see `run_pod`.
     """
     definition = _definition(name)
     served = _served(definition, resources, resource)
@@ -53,51 +67,178 @@ def run_service(
     asyncio.run(main())
 
 
+def run_pod(name: str, paths: Sequence[Path], resource: str, settings: Settings, *, read: Read) -> None:
+    """Run one service of the manifests at `paths` until SIGTERM or SIGINT, and follow what changes in them.
+
+    `read(paths, own)` reads them: `own` is whether the service runs the strategies' code, so that their parameters
+    are to be checked. A strategy that can't be run as its manifest is (class, parameters, instruments; or its code
+    raises as it starts) ends no process: the status says so, it is not ready, and waits until the manifest changes.
+
+    Raises:
+        UserInputError: there is no such service or resource; of other services, the manifests are wrong.
+
+    """
+    definition = _definition(name)
+    kind, _, wanted = resource.partition("/")
+    if kind != definition.kind or not wanted:
+        _served(definition, read(paths, False), resource)  # raises, and names what there is
+    configure_logging(settings)
+    manifests = LiveManifests(paths, lambda: read(paths, definition.kind == STRATEGY), resource)
+    asyncio.run(_pod(definition, manifests, resource, settings))
+
+
+async def _pod(
+    definition: ServiceDefinition, manifests: LiveManifests, resource: str, settings: Settings
+) -> None:
+    while True:
+        refusal = await _run_once(definition, manifests, resource, settings)
+        if refusal is None or await _refused(definition, manifests, resource, settings, refusal):
+            return
+
+
+async def _run_once(
+    definition: ServiceDefinition, manifests: LiveManifests, resource: str, settings: Settings
+) -> RunnerFigures | None:
+    """Run the service to its end; return why it can't be run, if a person has to put that right in its manifest."""
+    service: StreamService | None = None
+    try:
+        manifests.begin()
+        served = _served(definition, manifests.resources, resource)
+        async with service_ports(manifests.resources, settings, manifests) as ports:
+            service = definition.build(ServiceContext(settings, ports, manifests, served, process_name()))
+            async with _following(manifests, ports.clock, settings):
+                await _serve(service, settings)
+    except SettingsError:
+        raise
+    except UserInputError as error:
+        if definition.kind != STRATEGY:
+            raise
+        return RunnerFigures(state=REFUSED, message=str(error)[:MAX_PROBLEM])
+    except StrategyError as error:
+        if service is None or service.ready.is_set():
+            raise  # it ran: a new start may go on where it was
+        return RunnerFigures(state=STOPPED, message=f"{error}{error.place}"[:MAX_PROBLEM])
+    return None
+
+
+async def _refused(
+    definition: ServiceDefinition,
+    manifests: LiveManifests,
+    resource: str,
+    settings: Settings,
+    refusal: RunnerFigures,
+) -> bool:
+    """Report the refusal until the manifests change, or a signal comes: say whether it was that."""
+    log.error("service refused", service_name=definition.name, resource=resource, reason=refusal.message)
+    name = resource.partition("/")[2]
+    async with service_ports(ResourceSet(), settings) as ports:
+        context = ServiceContext(settings, ports, ResourceSet(), name, process_name())
+        service = _idle_service(definition.name, context, refusal)
+        changing = asyncio.create_task(_until_changed(manifests, service, settings))
+        try:
+            return await _serve(service, settings)
+        finally:
+            changing.cancel()
+            await asyncio.gather(changing, return_exceptions=True)
+
+
+def _idle_service(name: str, context: ServiceContext, refusal: RunnerFigures) -> StreamService:
+    """Return a service that does nothing, is never ready, and says why."""
+
+    async def idle(_: Producer) -> None:
+        await intake(asyncio.Event().wait())
+
+    async def lacking() -> str:
+        return f"{refusal.state}: {refusal.message}"
+
+    builder = StreamServiceBuilder(name, context).consume_with(idle, "idle")
+    return builder.needs("manifest", lacking).details(refusal.details).build()
+
+
+async def _until_changed(manifests: LiveManifests, service: StreamService, settings: Settings) -> None:
+    """Stop the idle service when what is written has changed: then it is tried again."""
+    mark = manifests.mark
+    async for _ in RealClock().every(settings.manifests_poll_seconds):
+        if manifests.present_mark() != mark:
+            await service.stop()
+            return
+
+
 @asynccontextmanager
-async def service_ports(resources: ResourceSet, settings: Settings) -> AsyncIterator[Ports]:
-    """Give the ports of one process: over Kafka and Redis if the settings name them, else of this process alone."""
+async def _following(manifests: LiveManifests, clock: Clock, settings: Settings) -> AsyncIterator[None]:
+    following = asyncio.create_task(manifests.follow(clock, settings.manifests_poll_seconds))
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+@asynccontextmanager
+async def service_ports(
+    resources: ResourceSet, settings: Settings, manifests: Manifests | None = None
+) -> AsyncIterator[Ports]:
+    """Give the ports of one process: over Kafka and Redis if the settings name them, else of this process alone.
+
+    `manifests`: where the resources come from, if they may change.
+    """
     clock = RealClock()
     if not has_transports(settings):
         log.warning(
             "in-process transports: no other process sees what this one does",
             set=[env_name("kafka_bootstrap_servers"), env_name("redis_url")],
         )
-        yield memory_ports(resources, settings, clock)[1]
+        yield memory_ports(resources, settings, clock, manifests=manifests)[1]
         return
     async with connected(settings, clock, live=has_live_accounts(resources)) as transports:
-        yield with_manifests(transports, resources, settings)
+        yield with_manifests(transports, resources, settings, manifests=manifests)
 
 
-async def _serve(service: StreamService, settings: Settings) -> None:
-    stopping = asyncio.create_task(_on_signal(service.stop))
+async def _serve(service: StreamService, settings: Settings) -> bool:
+    """Run the service to its end; return whether it was a signal that ended it."""
+    signalled = asyncio.Event()
+
+    async def stop() -> None:
+        signalled.set()
+        await service.stop()
+
+    stopping = asyncio.create_task(_on_signal(stop))
     try:
         async with answering_probes(lambda: (service,), settings):
             await service.run()
     finally:
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
+    return signalled.is_set()
 
 
-def run_control(resources: ResourceSet, settings: Settings) -> None:
-    """Write and renew the control keys of the manifests until SIGTERM or SIGINT."""
+def run_control(
+    resources: ResourceSet, settings: Settings, *, manifests: LiveManifests | None = None
+) -> None:
+    """Write and renew the control keys of the manifests until SIGTERM or SIGINT.
+
+    `manifests`: those that the resources were read from, if changes in them are to be followed.
+    """
     configure_logging(settings)
 
     async def main() -> None:
         async with service_ports(resources, settings) as ports:
-            await _control(ports, resources, settings)
+            await _control(ports, resources, settings, manifests)
 
     asyncio.run(main())
 
 
-async def _control(ports: Ports, resources: ResourceSet, settings: Settings) -> None:
+async def _control(
+    ports: Ports, resources: ResourceSet, settings: Settings, manifests: LiveManifests | None
+) -> None:
     writer = ControlWriter(
         ports.control,
         ports.clock,
-        resources,
+        manifests or resources,
         settings.control_ttl_seconds,
         settings.control_renew_seconds,
     )
-    writing = asyncio.create_task(_write(writer, resources))
+    writing = asyncio.create_task(_write(writer, resources, manifests, ports.clock, settings))
 
     async def stop() -> None:
         writing.cancel()
@@ -110,11 +251,24 @@ async def _control(ports: Ports, resources: ResourceSet, settings: Settings) -> 
         writing.result()
 
 
-async def _write(writer: ControlWriter, resources: ResourceSet) -> None:
+async def _write(
+    writer: ControlWriter,
+    resources: ResourceSet,
+    manifests: LiveManifests | None,
+    clock: Clock,
+    settings: Settings,
+) -> None:
     await asyncio.sleep(0)  # the signal handlers come first: a signal during the first write must not kill
     await writer.write()
     log.info("control keys written", service_name="control", resources=len(resources))
-    await writer.run()
+    if manifests is None:
+        await writer.run()
+        return
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writer.run())
+        group.create_task(
+            manifests.follow(clock, settings.manifests_poll_seconds, on_change=writer.write_if_answered)
+        )
 
 
 def _definition(name: str) -> ServiceDefinition:

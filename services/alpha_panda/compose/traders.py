@@ -2,7 +2,9 @@
 
 from alpha_panda.adapters.paper.trader import PaperTrader
 from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, PriceReading
 from alpha_panda.ports import Clock, Trader
+from alpha_panda.runtime.manifests import Derived, Manifests
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
 
@@ -14,13 +16,35 @@ def has_live_accounts(resources: ResourceSet) -> bool:
 class ManifestTraders:
     """Makes the trader that an account's manifest asks for (port `TraderFactory`)."""
 
-    def __init__(self, resources: ResourceSet, clock: Clock) -> None:
-        self._resources = resources
+    def __init__(self, manifests: Manifests, clock: Clock) -> None:
+        self._manifests = manifests
         self._clock = clock
 
     def trader(self, account: str) -> Trader:
         """Return the account's trader; only `paper` exists in this release (the manifest model allows no other)."""
-        resource = self._resources.accounts[account]
-        feed = self._resources.feeds[resource.spec.market_feed]
+        return _PresentTrader(Derived(self._manifests, lambda resources: self._paper(resources, account)))
+
+    def _paper(self, resources: ResourceSet, account: str) -> Trader:
+        resource = resources.accounts[account]
+        feed = resources.feeds[resource.spec.market_feed]
         rules = rules_of(feed, resource)
         return PaperTrader(self._clock, feed.instruments, paper_terms(resource), rules.trading_day)
+
+
+class _PresentTrader:
+    """The trader by the present manifests: the feed may list other instruments than a moment ago."""
+
+    def __init__(self, present: Derived[Trader]) -> None:
+        self._present = present
+
+    async def place(self, entry: JournalEntry, price: PriceReading, deadline: int) -> Outcome:
+        """See the port."""
+        return await self._present().place(entry, price, deadline)
+
+    async def cancel(self, entry: JournalEntry) -> Outcome:
+        """See the port."""
+        return await self._present().cancel(entry)
+
+    async def order_book(self) -> BookReading:
+        """See the port."""
+        return await self._present().order_book()

@@ -140,7 +140,7 @@ def _database(settings: Settings, stack: AsyncExitStack, name: str) -> "RedisDat
         max_connections=settings.redis_max_connections,
         client_name=f"alpha-panda-{process_name()}",
     )
-    database = make_database(address, RandomIds(), KeyMap(settings.topic_prefix))
+    database = make_database(address, RandomIds(), KeyMap(settings.topic_prefix, settings.installation))
     stack.push_async_callback(database.close)
     return database
 

@@ -17,14 +17,17 @@ CLEARED: Final = "cleared"
 
 
 def latch_event(latch: Latch, account: str) -> Envelope:
-    """Return CONTROL_CHANGED: of the same latch always the same, so that telling it twice is harmless."""
+    """Return CONTROL_CHANGED: of the same latch always the same, so that telling it twice is harmless.
+
+    `account`: whose topic it is for; empty: the installation's.
+    """
     new_id = event_id(f"{latch.scope}/{latch.latch_id}/{latch.set_at}", EventType.CONTROL_CHANGED, 0)
     return Envelope(
         id=new_id,
         type=EventType.CONTROL_CHANGED,
         version=VERSION,
         ts=latch.set_at,
-        source=f"{latch.set_by}/{account}",
+        source=_source(latch.set_by, account),
         account=account,
         key=latch.scope,
         correlation_id=new_id,
@@ -53,16 +56,61 @@ def cleared_event(latch: Latch, account: str, *, reason: str, by: str, now: int)
         action=CLEARED,
         reason=reason,
         set_by=by,
+        set_at=latch.set_at,
     )
     return replace(
         told,
         id=new_id,
         ts=now,
-        source=f"{by}/{account}",
+        source=_source(by, account),
         correlation_id=told.correlation_id,
         causation_id=told.id,
         data=data,
     )
+
+
+class Standing:
+    """The latches that the events of control topics leave standing, in whatever order topics are read.
+
+    An end is the end of what had been set by then: it can't take along a latch of the same id that was set later, and
+    a beginning that is told once more, by one who was slow, does not bring back what has ended.
+    """
+
+    def __init__(self) -> None:
+        self._set: dict[tuple[str, str], Latch] = {}
+        self._ended: dict[tuple[str, str], int] = {}
+
+    def take(self, event: Envelope) -> None:
+        """Take in one event; what is no CONTROL_CHANGED says nothing."""
+        change = event.data
+        if not isinstance(change, ControlChanged):
+            return
+        key = (change.scope, change.latch_id)
+        if change.action == CLEARED:
+            # Events of a time before `set_at` was told end what was set before them.
+            self._ended[key] = max(self._ended.get(key, 0), change.set_at or event.ts)
+        elif change.action == SET and (key not in self._set or self._set[key].set_at < event.ts):
+            self._set[key] = _latch(change, event.ts)
+
+    @property
+    def latches(self) -> tuple[Latch, ...]:
+        """What stands, in the order of the first word on each."""
+        return tuple(latch for key, latch in self._set.items() if latch.set_at > self._ended.get(key, 0))
+
+
+def _latch(change: ControlChanged, ts: int) -> Latch:
+    return Latch(
+        latch_id=change.latch_id,
+        scope=change.scope,
+        state=change.state,
+        reason=change.reason,
+        set_by=change.set_by,
+        set_at=ts,
+    )
+
+
+def _source(by: str, account: str) -> str:
+    return f"{by}/{account}" if account else by
 
 
 def latch_key(latch: Latch) -> str:

@@ -50,10 +50,9 @@ class Engine:
     """Executes one account's validated signals: those of one order key in turn, others beside them (`engine_lanes`)."""
 
     def __init__(self, context: ServiceContext) -> None:
-        account = context.resources.accounts[context.resource]
         self._account = context.resource
-        self._feed = account.spec.market_feed
-        self._limits = account.spec.risk
+        self._manifests = context.manifests
+        self._feed = context.resources.accounts[context.resource].spec.market_feed
         self._ports = context.ports
         self._clock = context.ports.clock
         self._instance = context.instance
@@ -171,7 +170,9 @@ class Engine:
             attempt=self._ports.ids.new_id(),
             send_within=self._send_within,
             scopes=scopes_of(self._account, signal.strategy_id),
-            orders_per_second=self._limits.max_orders_per_second,
+            orders_per_second=self._manifests.resources.accounts[
+                self._account
+            ].spec.risk.max_orders_per_second,
             correlation_id=event.correlation_id,
             causation_id=event.id,
             quote_price=None if quote is None else self._presend.price(signal, quote),

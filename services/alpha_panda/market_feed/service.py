@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from alpha_panda.contracts.codec import encode_ticks
 from alpha_panda.contracts.events import Tick, TickBatch
 from alpha_panda.contracts.keys import feed_lease
+from alpha_panda.contracts.status_details import FeedFigures
 from alpha_panda.contracts.topics import tick_partition, ticks_topic
 from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.domain.sessions import SessionState
 from alpha_panda.errors import FencedError
 from alpha_panda.ports import Outgoing, Producer, SourceBatch
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.venues import rules_of
 
 from .sequencer import Sequencer
 
@@ -24,6 +27,8 @@ class MarketFeedService:
         feed = context.resources.feeds[context.resource]
         self._name = context.resource
         self._clock = context.ports.clock
+        self._rules = rules_of(feed)
+        self._stale_ns = feed.stale_after_ns
         self._source = context.ports.source(context.resource)
         self._instruments = tuple(feed.instruments)
         self._sequencer = Sequencer(self._instruments, feed.spec.partitions)
@@ -34,6 +39,7 @@ class MarketFeedService:
         self._epoch = 0
         self._proven_at: int | None = None
         self._told_at: int | None = None
+        self._last_tick_ts: int | None = None
         self._ticks = 0
         self._bad_rows = 0
         self.service: StreamService
@@ -52,6 +58,7 @@ class MarketFeedService:
             self._bad_rows += batch.bad_rows
             self._proven_at = batch.ts[-1] if batch.ts else self._clock.now()
             if batch.tokens:
+                self._last_tick_ts = batch.ts[-1]
                 await producer.send(self._records(batch))
                 self._ticks += len(batch.tokens)
                 self._told_at = self._proven_at
@@ -71,8 +78,16 @@ class MarketFeedService:
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""
+        now = self._clock.now()
+        figures = FeedFigures(
+            last_tick_ts=self._last_tick_ts,
+            source_alive=None if self._proven_at is None else now - self._proven_at <= self._stale_ns,
+            session_open=self._rules.status(now).state is not SessionState.CLOSED,
+            ticks=self._ticks,
+            instruments=len(self._instruments),
+        )
         return {
-            "ticks": self._ticks,
+            **figures.details(),
             "bad_rows": self._bad_rows,
             "feed_epoch": self._epoch,
             "mode": self._source.mode.value,

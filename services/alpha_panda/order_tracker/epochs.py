@@ -17,6 +17,7 @@ from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import RecordError, TransientError
 from alpha_panda.ports import OrderJournal, Producer, Record, Trader
 from alpha_panda.runtime.context import Ports
+from alpha_panda.runtime.control_topics import control_topics
 
 from .history import History
 from .latches import announce, halt, put_back, return_latch
@@ -36,12 +37,13 @@ Reconcile = Callable[[int, BookReading], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class EpochTerms:
-    """S and D in nanoseconds, how much to read at a time, and whether real money is behind the account."""
+    """S and D in nanoseconds, how much to read at a time, whether real money is behind the account, and whose it is."""
 
     send_within: int
     lost_after: int
     fetch_max_records: int
     live: bool
+    installation: str = ""
 
 
 class EpochKeeper:
@@ -80,7 +82,8 @@ class EpochKeeper:
             return False
         run_id = await self._journal.run_id()
         history = self._history(run_id, producer)
-        await put_back(history.events(self._topics.control), self._ports.control)
+        topics = await control_topics(self._ports.bus, self._topics, self._terms.installation)
+        await put_back(self._account, history.events(*topics), self._ports.control)
         if await self._never_traded():
             await self._rebuild(lease_epoch, run_id, history)  # there may be rejections
         else:

@@ -1,14 +1,18 @@
-"""Latches of the order-tracker: kept in the control store and in `{account}.control`, and put back from there."""
+"""Latches of the order-tracker: kept in the control store and in `{account}.control`, and put back from there.
+
+Put back are also those of strategies that other accounts' topics keep, and the platform's: an account that is younger
+than a latch has never been told of it.
+"""
 
 from collections.abc import AsyncIterator
 
 from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.enums import TradingState
-from alpha_panda.contracts.events import ControlChanged, Envelope
+from alpha_panda.contracts.events import Envelope
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Latch
 from alpha_panda.contracts.topics import TopicMap
-from alpha_panda.domain.control_events import SET, latch_event, latch_key
+from alpha_panda.domain.control_events import Standing, latch_event, latch_key
 from alpha_panda.ports import ControlStore, Outgoing, Producer
 
 SOURCE = "order-tracker"
@@ -43,27 +47,16 @@ async def announce(producer: Producer, topics: TopicMap, latch: Latch) -> None:
     await producer.send([Outgoing(topics.control, event, key=latch_key(latch))])
 
 
-async def put_back(events: AsyncIterator[Envelope], control: ControlStore) -> list[Latch]:
-    """Set every latch again that `{account}.control` holds and that nobody has cleared; return them."""
-    latches: dict[tuple[str, str], Latch | None] = {}
+async def put_back(account: str, events: AsyncIterator[Envelope], control: ControlStore) -> list[Latch]:
+    """Set every latch again that control topics hold, that nobody has cleared, and that binds the account; return them."""
+    standing = Standing()
     async for event in events:
-        change = event.data
-        if isinstance(change, ControlChanged):
-            latches[change.scope, change.latch_id] = (
-                _latch(change, event.ts) if change.action == SET else None
-            )
-    found = [latch for latch in latches.values() if latch is not None]
+        standing.take(event)
+    found = [latch for latch in standing.latches if _binds(latch, account)]
     for latch in found:
         await control.set_latch(latch)
     return found
 
 
-def _latch(change: ControlChanged, ts: int) -> Latch:
-    return Latch(
-        latch_id=change.latch_id,
-        scope=change.scope,
-        state=change.state,
-        reason=change.reason,
-        set_by=change.set_by,
-        set_at=ts,
-    )
+def _binds(latch: Latch, account: str) -> bool:
+    return latch.scope == account_scope(account) or not latch.scope.startswith(account_scope(""))

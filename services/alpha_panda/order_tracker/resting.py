@@ -1,7 +1,7 @@
 """Resting paper orders: filled from the price ranges that feed-cachers publish, expired with their session."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from alpha_panda.contracts.enums import Validity
 from alpha_panda.contracts.instruments import InstrumentMaster
@@ -26,9 +26,9 @@ class RestingOrders:
         self,
         feed: str,
         watcher: str,
-        instruments: InstrumentMaster,
+        instruments: Callable[[], InstrumentMaster],
         terms: PaperTerms,
-        rules: SessionRules,
+        rules: Callable[[], SessionRules],
         clock: Clock,
         journal: OrderJournal,
         prices: PriceCache,
@@ -108,7 +108,7 @@ class RestingOrders:
         for price_range in ranges:
             entries = resting.get(price_range.token, [])
             late = [entry for entry in entries if price_range.ts > self._rests_since(entry)]
-            if late and self._rules.status(_covers_to(price_range)).state is SessionState.OPEN:
+            if late and self._rules().status(_covers_to(price_range)).state is SessionState.OPEN:
                 after = {
                     entry.signal_id: await self._match_one(producer, entry, price_range) for entry in late
                 }
@@ -118,7 +118,7 @@ class RestingOrders:
         self, producer: Producer, entry: JournalEntry, price_range: PriceRange
     ) -> JournalEntry:
         """Return the entry as the range leaves it."""
-        instrument = self._instruments.by_token.get(price_range.token)
+        instrument = self._instruments().by_token.get(price_range.token)
         if instrument is None or self._is_over(entry, _covers_to(price_range)):
             return entry
         seen = _since(self._rests_since(entry), price_range)
@@ -139,7 +139,7 @@ class RestingOrders:
         return self._moved.get(entry.signal_id, entry.created_at if untouched else entry.updated_at)
 
     def _is_over(self, entry: JournalEntry, ts: int) -> bool:
-        return entry.signal.validity is Validity.DAY and self._rules.day_order_over(entry.created_at, ts)
+        return entry.signal.validity is Validity.DAY and self._rules().day_order_over(entry.created_at, ts)
 
     async def apply(self, producer: Producer, entry: JournalEntry, outcome: Outcome) -> bool:
         """Change the entry if nobody else did meanwhile, and tell it; say whether."""

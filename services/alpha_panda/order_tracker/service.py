@@ -9,19 +9,23 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome
+from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, TeardownRequest
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import FencedError, RecordError
 from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.control_topics import installation_topics
+from alpha_panda.runtime.manifests import Derived
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.teardowns import flattens, torn_down
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
 from .announcer import Announcer
+from .counting import OrderCount
 from .duties import Duties, Duty, passes
 from .epochs import EpochKeeper, EpochTerms
 from .missing import Missing, MissingTerms
@@ -38,7 +42,8 @@ class OrderTracker:
 
     def __init__(self, context: ServiceContext) -> None:
         account = context.resources.accounts[context.resource]
-        feed = context.resources.feeds[account.spec.market_feed]
+        feed = account.spec.market_feed
+        self._manifests = context.manifests
         settings, ports = context.settings, context.ports
         self._account = context.resource
         self._ports = ports
@@ -51,35 +56,42 @@ class OrderTracker:
             lost_after=nanoseconds(settings.lost_after_seconds) if self._live else 0,
             fetch_max_records=settings.fetch_max_records,
             live=self._live,
+            installation=settings.installation,
         )
         self._announcer = Announcer(context.resource, self.topics, self._journal)
-        rules = rules_of(feed)  # without the account's cut-off: what rests goes on to the session's end
+        # Without the account's cut-off: what rests goes on to the session's end.
+        rules = Derived(context.manifests, lambda resources: rules_of(resources.feeds[feed]))
+        instruments = Derived(context.manifests, lambda resources: resources.feeds[feed].instruments)
+
+        def trading_day(ts: int) -> str:
+            return rules().trading_day(ts)
+
         self._resolver = Resolver(
             context.resource,
             self._journal,
             terms.lost_after,
             settings.book_reads_for_lost,
-            rules.trading_day if self._live else None,
+            trading_day if self._live else None,
         )
         self._missing = Missing(
             self.topics,
             self._journal,
             ports.control,
             ports.clock,
-            MissingTerms(terms.lost_after, settings.book_reads_for_lost, rules.trading_day),
+            MissingTerms(terms.lost_after, settings.book_reads_for_lost, trading_day),
         )
         self._sweeper = Sweeper(
             ports.clock,
             SweepTerms(settings.sweep_cancels_at_once, nanoseconds(settings.sweep_seconds)),
             self._cancel,
         )
-        self._strays = Strays(self.topics, self._journal, ports.clock, feed.instruments)
+        self._strays = Strays(self.topics, self._journal, ports.clock, instruments)
         self._duties = Duties(ports.clock)
         self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile, self._progressed)
         self.resting = RestingOrders(
-            account.spec.market_feed,
+            feed,
             f"{settings.topic_prefix}{context.resource}",
-            feed.instruments,
+            instruments,
             paper_terms(account),
             rules,
             ports.clock,
@@ -87,6 +99,9 @@ class OrderTracker:
             ports.prices,
             self._announcer,
         )
+        self._count = OrderCount(context.resource, self._journal, ports.clock)
+        self._counted_at: int | None = None
+        self._count_each = nanoseconds(settings.status_interval_seconds)
         self._lease_epoch = 0
         self._repeated = 0
         self._resolved = 0
@@ -128,7 +143,20 @@ class OrderTracker:
         resting = await self._journal.resting()
         self._answered &= {entry.signal_id for entry in resting}
         asked = [entry for entry in resting if entry.signal_id not in self._answered]
-        await self._sweeper.sweep(await to_cancel(self._account, asked, self._ports.control))
+        flattened = {name for name, request in (await self._torn_down()).items() if flattens(request)}
+        await self._sweeper.sweep(await to_cancel(self._account, asked, self._ports.control, flattened))
+
+    async def _torn_down(self) -> dict[str, TeardownRequest]:
+        if not self._ports.operated:
+            return {}
+        return torn_down(await self._ports.control.teardowns(), self._manifests.resources)
+
+    async def count(self) -> None:
+        """Count the orders for the status; each turn while somebody waits for them to end."""
+        requests, now = await self._torn_down(), self._ports.clock.monotonic()
+        if requests or self._counted_at is None or now - self._counted_at >= self._count_each:
+            self._counted_at = now
+            await self._count.count(self._manifests.resources, requests)
 
     def _progressed(self) -> None:
         self.service.progressed()
@@ -222,7 +250,12 @@ class OrderTracker:
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""
-        return {"lease_epoch": self._lease_epoch, "repeated": self._repeated, "resolved": self._resolved}
+        return {
+            "lease_epoch": self._lease_epoch,
+            "repeated": self._repeated,
+            "resolved": self._resolved,
+            **self._count.details(),
+        }
 
 
 def _leaves_something(record: Record) -> bool:
@@ -242,9 +275,10 @@ def build(context: ServiceContext) -> StreamService:
     settings = context.settings
     tracker = OrderTracker(context)
     group = f"{settings.topic_prefix}{context.resource}.order-tracker"
-    tracker.service = (
+    builder = (
         StreamServiceBuilder("order-tracker", context)
         .topics(tracker.topics.specs(settings.order_partitions))
+        .topics(installation_topics(settings.installation))
         .with_lease(tracker_lease(context.resource), tracker.lead)
         .consume(
             Subscription(group=group, topics=(tracker.topics.orders_submitted, tracker.topics.orders_filled)),
@@ -255,8 +289,10 @@ def build(context: ServiceContext) -> StreamService:
         .every(settings.tracker_interval_seconds, tracker.counting(tracker.look_after), name="look-after")
         .every(settings.tracker_interval_seconds, tracker.counting(tracker.sweep), name="sweep")
         .details(tracker.details)
-        .build()
     )
+    if context.ports.operated:
+        builder.every(settings.tracker_interval_seconds, tracker.counting(tracker.count), name="count")
+    tracker.service = builder.build()
     return tracker.service
 
 

@@ -7,7 +7,7 @@ they latch nothing. The book is one day's: whatever of today it holds is booked,
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -52,7 +52,7 @@ class Strays:
     topics: TopicMap
     journal: OrderJournal
     clock: Clock
-    instruments: InstrumentMaster
+    instruments: Callable[[], InstrumentMaster]
     _settled: dict[str, BrokerRow] = field(default_factory=dict, init=False)
     _under: int = field(default=0, init=False)
 
@@ -142,7 +142,7 @@ class Strays:
         return latch
 
     def _orphan(self, row: BrokerRow) -> JournalEntry:
-        instrument = self.instruments.by_token.get(row.instrument_token)
+        instrument = self.instruments().by_token.get(row.instrument_token)
         signal = Signal(
             signal_id=external_id(row),
             strategy_id=EXTERNAL,

@@ -1,12 +1,13 @@
 """Cancels what may not rest under the present trading state, again and again while the state lasts.
 
-Halted cancels all that rests, Reducing what would increase a position. A control key that merely expired halts
+Halted cancels all that rests, Reducing what would increase a position; of a strategy whose positions risk is to close
+(Flatten) all but risk's own closing orders, under either. A control key that merely expired halts
 new orders but cancels nothing: a dead operator must not take protective stops away.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -75,9 +76,12 @@ class Sweeper:
 
 
 async def to_cancel(
-    account: str, resting: Iterable[JournalEntry], control: ControlStore
+    account: str,
+    resting: Iterable[JournalEntry],
+    control: ControlStore,
+    flattened: Collection[str] = frozenset(),
 ) -> list[tuple[JournalEntry, str]]:
-    """Return the resting orders that the state forbids, each with the reason.
+    """Return the resting orders that the state forbids, each with the reason; `flattened`: strategies, by name.
 
     Not those of somebody else: a person who closes a position by hand has often halted the account before.
     """
@@ -89,7 +93,9 @@ async def to_cancel(
         strategy = entry.signal.strategy_id
         if strategy not in readings:
             readings[strategy] = await control.read(scopes_of(account, strategy))
-        reason = forbidden(entry, readings[strategy])
+        reason = forbidden(entry, readings[strategy]) or (
+            in_the_way(entry, readings[strategy]) if strategy in flattened else None
+        )
         if reason is not None:
             found.append((entry, reason))
     return found
@@ -104,3 +110,13 @@ def forbidden(entry: JournalEntry, readings: Iterable[ControlReading]) -> str | 
         ):
             return f"{reading.scope} is {state}"
     return None
+
+
+def in_the_way(entry: JournalEntry, readings: Iterable[ControlReading]) -> str | None:
+    """Return why the order of a strategy that is being flattened may not rest, or None.
+
+    It holds back a part of the position that risk is to close. Not while all scopes are Active: then nobody closes yet.
+    """
+    if entry.signal.closing or all(item.deliberate_state is TradingState.ACTIVE for item in readings):
+        return None
+    return f"strategy {entry.signal.strategy_id} is being flattened"

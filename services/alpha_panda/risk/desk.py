@@ -1,7 +1,7 @@
 """The desk: gathers the facts on a signal, lets the gate rule, stores the decision, tells it, keeps the book."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -30,11 +30,14 @@ from alpha_panda.errors import FencedError, PayloadMismatchError, RecordError, U
 from alpha_panda.ports import DecisionStore, Outgoing, Producer, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.tasks import intake
-from alpha_panda.runtime.venues import rules_of
 
 from .facts import FactFinder
+from .figures import book_details
+from .flatten import Flattener, Offsets
 from .latches import SOURCE, Latches
 from .ledger import ACCOUNT, Ledger
+from .requests import Requests, Teardowns
+from .terms import present_terms
 
 log = structlog.get_logger()
 
@@ -43,8 +46,7 @@ class Desk:
     """Decides and keeps the book. Every method is called under the service's lock, one at a time."""
 
     def __init__(self, context: ServiceContext, store: DecisionStore) -> None:
-        account = context.resources.accounts[context.resource]
-        feed = context.resources.feeds[account.spec.market_feed]
+        paper = context.resources.accounts[context.resource].spec.paper
         self._account = context.resource
         self._topics = TopicMap(context.resource, context.settings.topic_prefix)
         self._ports = context.ports
@@ -52,10 +54,16 @@ class Desk:
         self._journal = context.ports.journal(context.resource)
         self._store = store
         self._poll_seconds = context.settings.retry_transient_initial_seconds
-        self._rules = rules_of(feed, account)
-        self._ledger = Ledger(Decimal(account.spec.paper.cash) if account.spec.paper else Decimal(0))
-        self._facts = FactFinder(context, self._ledger, self._rules)
+        self._terms = present_terms(context)
+        self._ledger = Ledger(Decimal(paper.cash) if paper else Decimal(0))
+        self._facts = FactFinder(context, self._ledger, self._terms)
         self._latches = Latches(context)
+        self._flattener = Flattener(context, store, self._ledger, self._facts, self._terms)
+        self._requests = Requests(context, self._ledger, self._flattener)
+        self._teardowns: Teardowns = {}
+        self._judged_ts: int | None = None
+        self._operated = context.ports.operated
+        self._untold_closings: dict[str, Decision] = {}
         self._epoch = ""
         self._journal_epoch = ""
         self._heeded = ""
@@ -72,7 +80,7 @@ class Desk:
 
     def take_over(self, claim: RiskClaim) -> None:
         """Begin where the last owner ended."""
-        self._epoch = claim.epoch
+        self._epoch = self._flattener.epoch = claim.epoch
         self._ledger.load(claim)
         for decision in self._ledger.decisions.values():
             self._facts.note(decision)
@@ -83,7 +91,7 @@ class Desk:
         if today == self._heeded:
             return
         self._heeded = today
-        warning = self._rules.expiry_warning(self._clock.now())
+        warning = self._terms().rules.expiry_warning(self._clock.now())
         if warning is not None:
             log.warning("calendar_ends", account=self._account, message=warning)
 
@@ -99,12 +107,22 @@ class Desk:
     def figures(self) -> Mapping[str, str | int | float | bool | None]:
         """Return figures for get_status."""
         equity = None if self._published is None else self._ledger.book.equity(self._ledger.marks)
-        return {
+        decided = {
             "validated": self._decided[Verdict.VALIDATED],
             "rejected": self._decided[Verdict.REJECTED],
-            "open_orders": len(self._ledger.open_orders()),
-            "equity": None if equity is None else f"{equity:f}",
         }
+        if not self._operated:
+            return decided
+        figures = book_details(
+            self._ledger,
+            self._facts.counts,
+            self._today(),
+            equity=equity,
+            judged_ts=self._judged_ts,
+            terms=self._terms(),
+            teardowns=self._teardowns,
+        )
+        return {**decided, **figures}
 
     # ---------------------------------------------------------------------------------------- decisions
 
@@ -221,6 +239,38 @@ class Desk:
             await intake(self._clock.sleep(self._poll_seconds))
             epoch = await self._journal.epoch()
         return epoch
+
+    # ----------------------------------------------------------------------------------- the operator's requests
+
+    async def clear_latches(self, producer: Producer) -> None:
+        """Clear the latches that manifests name."""
+        if await self._requests.clear(producer):
+            self._facts.forget_controls()
+
+    async def tear_down(
+        self, read: Offsets, ends: Callable[[], Awaitable[Offsets]], producer: Producer
+    ) -> Teardowns:
+        """Do the next step of each Flatten and return how each stands: see `Flattener`. `report` makes it known."""
+
+        async def tell(decision: Decision) -> None:
+            self._untold_closings[decision.signal_id] = decision
+            await self._tell_closings(producer)
+
+        await self._tell_closings(producer)
+        return await self._requests.tear_down(read, ends, tell)
+
+    async def _tell_closings(self, producer: Producer) -> None:
+        """Tell the closing decisions that are stored and that the bus has not acknowledged."""
+        if self._untold_closings:
+            await producer.send([self._told(decision) for decision in self._untold_closings.values()])
+            self._untold_closings = {}
+
+    def report(self, teardowns: Teardowns, judged_ts: int) -> None:
+        """Let the status say how the teardowns stand, as of `judged_ts` (UTC ns). Only whoever has the epoch may."""
+        for name, (request, words) in teardowns.items():
+            if self._teardowns.get(name) != (request, words):
+                log.info("teardown", account=self._account, strategy=name, uid=request.uid, stands=words)
+        self._teardowns, self._judged_ts = teardowns, judged_ts
 
     async def re_emit_closing(self, producer: Producer) -> None:
         """Tell our own closing decisions again that have not ended: no strategy would."""
@@ -355,7 +405,7 @@ class Desk:
         self._unpublished = False
 
     def _today(self) -> str:
-        return self._rules.trading_day(self._clock.now())
+        return self._terms().rules.trading_day(self._clock.now())
 
     def _event(self, snapshot: PortfolioSnapshot) -> Envelope:
         new_id = self._ports.ids.new_id()

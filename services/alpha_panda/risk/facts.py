@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
+from alpha_panda.contracts.enums import Side
 from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
@@ -16,17 +18,16 @@ from alpha_panda.contracts.stored import ControlReading, Decision, PriceReading,
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.domain.book import StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
-from alpha_panda.domain.risk.gate import decide
-from alpha_panda.domain.risk.limits import Limits, StrategyLimits
+from alpha_panda.domain.risk.gate import Ruling, decide
+from alpha_panda.domain.risk.limits import AccountLimits, Limits, StrategyLimits
 from alpha_panda.domain.risk.losses import LatchRequest
-from alpha_panda.domain.sessions import SessionRules
 from alpha_panda.errors import DependencyUnavailableError, RecordError
 from alpha_panda.runtime.context import ServiceContext
-from alpha_panda.runtime.venues import price_rules
+from alpha_panda.runtime.manifests import Derived
 
 from .ledger import ACCOUNT, Ledger
-from .limits import account_limits, strategy_limits, venue_rules
-from .pace import Pace
+from .pace import DayCounts, Pace
+from .terms import AccountTerms
 
 log = structlog.get_logger()
 
@@ -56,27 +57,21 @@ NOTHING: Final = LookedUp("", frozenset(), {}, {}, ())
 class FactFinder:
     """Asks everybody who knows something about a signal."""
 
-    def __init__(self, context: ServiceContext, ledger: Ledger, rules: SessionRules) -> None:
-        account = context.resources.accounts[context.resource]
-        feed = context.resources.feeds[account.spec.market_feed]
-        self._account = account
+    def __init__(self, context: ServiceContext, ledger: Ledger, terms: Derived[AccountTerms]) -> None:
         self._name = context.resource
-        self._feed = account.spec.market_feed
-        self._master = feed.instruments
+        self._terms = terms
         self._ports = context.ports
         self._clock = context.ports.clock
         self._journal = context.ports.journal(context.resource)
         self._ledger = ledger
-        self._rules = rules
         self._pace = Pace()
-        self._strategies = {
-            item.metadata.name: item for item in context.resources.strategies_of(context.resource)
-        }
-        self._limits = {name: strategy_limits(item) for name, item in self._strategies.items()}
-        self._venue = venue_rules(account)
-        self._price_rules = price_rules(feed, account, context.settings)
-        self.account_limits = account_limits(account)
+        self.counts = DayCounts()
         self._looked_up = NOTHING
+
+    @property
+    def account_limits(self) -> AccountLimits:
+        """The account's limits as they are now."""
+        return self._terms().account_limits
 
     async def look_up(
         self, signals: Sequence[Signal | CancelRequest], journal_epoch: str, *, mark: bool
@@ -118,13 +113,16 @@ class FactFinder:
 
     def limits_of(self, strategy: str) -> StrategyLimits | None:
         """Return the limits of a strategy that the manifests name."""
-        return self._limits.get(strategy)
+        return self._terms().limits.get(strategy)
 
     def note(self, decision: Decision) -> None:
         """Take note of a stored decision's time."""
-        runaway = runaway_of(self._limits.get(decision.signal.strategy_id, NO_LIMITS), self.account_limits)
+        terms = self._terms()
+        runaway = runaway_of(terms.limits.get(decision.signal.strategy_id, NO_LIMITS), terms.account_limits)
         keep = SECOND_NS if runaway is None else nanoseconds(runaway.seconds)
-        self._pace.note(decision, self._rules.trading_day(decision.decided_at), keep)
+        day = terms.rules.trading_day(decision.decided_at)
+        self._pace.note(decision, day, keep)
+        self.counts.note(decision, day)
 
     async def mark(self) -> None:
         """Mark the ledger at the latest prices of what is held; at the last known one where there is none to read."""
@@ -154,8 +152,26 @@ class FactFinder:
         if isinstance(signal, CancelRequest):
             ruling = decide(CancelFacts(request=signal, order=self._ledger.order(signal.order_signal_id)))
         else:
-            ruling = decide(await self._facts(event, signal))
-        decision = Decision(
+            ruling = decide(await self._facts(event.ts, signal))
+        decision = self._decision(signal, ruling, digest, risk_epoch, (event.correlation_id, event.id))
+        return decision, list(ruling.latches)
+
+    async def rule_closing(self, signal: Signal, digest: str, risk_epoch: str, cause: str) -> Decision:
+        """Return the decision on a closing signal of risk's own that was looked up: no other rules than for others'."""
+        ruling = decide(await self._facts(self._clock.now(), signal))
+        decision = self._decision(signal, ruling, digest, risk_epoch, (signal.signal_id, cause))
+        return replace(decision, closing=True)
+
+    def _decision(
+        self,
+        signal: Signal | CancelRequest,
+        ruling: Ruling,
+        digest: str,
+        risk_epoch: str,
+        origin: tuple[str, str],
+    ) -> Decision:
+        """Return the decision; `origin`: correlation and causation id."""
+        return Decision(
             signal=signal,
             verdict=ruling.verdict,
             signal_class=ruling.signal_class,
@@ -163,24 +179,31 @@ class FactFinder:
             risk_epoch=risk_epoch,
             journal_epoch=self._looked_up.journal_epoch,
             decided_at=self._clock.now(),
-            correlation_id=event.correlation_id,
-            causation_id=event.id,
+            correlation_id=origin[0],
+            causation_id=origin[1],
             code=ruling.code,
             message=ruling.message,
             checks=list(ruling.checks),
             reference_price=ruling.reference_price,
         )
-        return decision, list(ruling.latches)
 
-    async def _facts(self, event: Envelope, signal: Signal) -> RiskFacts:
-        now, name = self._clock.now(), signal.strategy_id
-        day = self._rules.trading_day(now)
-        strategy = self._strategies.get(name)
-        limits = self._limits.get(name, NO_LIMITS)
-        runaway = runaway_of(limits, self.account_limits)
+    def price_met(self, token: int, side: Side) -> float | None:
+        """Return the price that an order meets, as it was looked up: the other side's, else the last one."""
+        quote = self._looked_up.prices.get(token, NO_PRICE).quote
+        if quote is None:
+            return None
+        other_side = quote.ask if side is Side.BUY else quote.bid
+        return quote.last_price if other_side is None else other_side
+
+    async def _facts(self, signal_ts: int, signal: Signal) -> RiskFacts:
+        now, name, terms = self._clock.now(), signal.strategy_id, self._terms()
+        day = terms.rules.trading_day(now)
+        strategy = terms.strategies.get(name)
+        limits = terms.limits.get(name, NO_LIMITS)
+        runaway = runaway_of(limits, terms.account_limits)
         book = self._ledger.book.strategies.get(name, NO_BOOK)
         books = tuple(item.positions for item in self._ledger.book.strategies.values())
-        valued = _limits_exposure(limits) or _limits_exposure(self.account_limits)
+        valued = _limits_exposure(limits) or _limits_exposure(terms.account_limits)
         looked_up = self._looked_up
         if (valued or self._ledger.holds_short) and not looked_up.marked:
             await self.mark()
@@ -188,16 +211,16 @@ class FactFinder:
         controls = await self._controls(looked_up)
         return RiskFacts(
             signal=signal,
-            signal_ts=event.ts,
+            signal_ts=signal_ts,
             now=now,
             trading_day=day,
             instrument=self._instrument(signal.instrument_token),
             allowed_symbols=() if strategy is None else strategy.spec.instruments,
-            strategy_accepted=strategy is not None and self._account.accepts(name),
-            venue=self._venue,
+            strategy_accepted=strategy is not None and terms.account.accepts(name),
+            venue=terms.venue,
             price=looked_up.prices.get(signal.instrument_token, NO_PRICE),
-            price_rules=self._price_rules,
-            session=self._rules.status(now),
+            price_rules=terms.price_rules,
+            session=terms.rules.status(now),
             strategy=ScopeFacts(
                 scope=strategy_scope(name),
                 limits=limits,
@@ -207,7 +230,7 @@ class FactFinder:
             ),
             account=ScopeFacts(
                 scope=account_scope(self._name),
-                limits=self.account_limits,
+                limits=terms.account_limits,
                 positions=self._ledger.book.positions,
                 counts=self._pace.counts(ACCOUNT, now, day),
                 pnl=self._ledger.pnl(ACCOUNT, day),
@@ -225,7 +248,7 @@ class FactFinder:
         )
 
     def _instrument(self, token: int) -> Instrument | None:
-        return self._master.by_token.get(token)
+        return self._terms().instruments.by_token.get(token)
 
     async def _prices(self, tokens: Sequence[int]) -> Mapping[int, PriceReading]:
         """Return the prices; one that is not answered or can't be read is as good as none: fail closed."""
@@ -245,7 +268,7 @@ class FactFinder:
         The cache says of many only that one is bad, so it is looked for by halves.
         """
         try:
-            return await read(self._feed, tokens)
+            return await read(self._terms().feed, tokens)
         except RecordError as error:
             if len(tokens) <= 1:
                 log.warning("price_unreadable", account=self._name, tokens=list(tokens), error=str(error))

@@ -47,6 +47,7 @@ class Ledger:
         self._shorts: Shorts | None = None
         self._short: bool | None = None
         self._held: tuple[int, ...] | None = None
+        self._closings: dict[tuple[str, int], int] = {}
 
     def load(self, claim: RiskClaim) -> None:
         """Take over what is stored; `decisions` then are in the order in which they were made."""
@@ -66,12 +67,26 @@ class Ledger:
 
     def add(self, decision: Decision) -> None:
         """Remember a stored decision; a validated order is open until its fold is terminal."""
+        if (
+            decision.closing
+            and decision.signal_id not in self.decisions
+            and isinstance(decision.signal, Signal)
+        ):
+            self.skip_closing(decision.signal.strategy_uid, decision.signal.instrument_token)
         self.decisions[decision.signal_id] = decision
         self._reserve(decision)
 
     def shorten(self, signal_id: str) -> None:
         """Keep of a decision that is stored and told what is needed further on."""
         self.decisions[signal_id] = short(self.decisions[signal_id])
+
+    def closings(self, strategy_uid: str, token: int) -> int:
+        """Return n of the next closing signal: how many closing decisions on the position are stored."""
+        return self._closings.get((strategy_uid, token), 0)
+
+    def skip_closing(self, strategy_uid: str, token: int) -> None:
+        """Use an n up: its decision is stored, or was, and its order is known."""
+        self._closings[strategy_uid, token] = self.closings(strategy_uid, token) + 1
 
     def order(self, signal_id: str) -> Signal | None:
         """Return the signal of a validated order."""

@@ -79,3 +79,28 @@ class Pace:
         """Return how many signals like this one came within the last `within_ns`."""
         found = self._alike.get(runaway_key(signal))
         return 0 if found is None else found.count(now, within_ns)
+
+
+class DayCounts:
+    """How many signals were decided on, and how many orders validated, on one trading day; of all classes."""
+
+    def __init__(self) -> None:
+        self._day = ""
+        self._counts: dict[str, list[int]] = {}
+
+    def note(self, decision: Decision, day: str) -> None:
+        """Count a stored decision of the day; one of an earlier day changes nothing."""
+        if day < self._day:
+            return
+        if day != self._day:
+            self._day, self._counts = day, {}
+        ordered = decision.verdict is Verdict.VALIDATED and isinstance(decision.signal, Signal)
+        for scope in ("", decision.signal.strategy_id):
+            counts = self._counts.setdefault(scope, [0, 0])
+            counts[0] += 1
+            counts[1] += ordered
+
+    def of(self, scope: str, day: str) -> tuple[int, int]:
+        """Return the day's signals and orders of a scope (a strategy's name, "" for the account)."""
+        signals, orders = self._counts.get(scope, (0, 0)) if day == self._day else (0, 0)
+        return signals, orders

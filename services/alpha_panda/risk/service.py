@@ -22,6 +22,7 @@ from alpha_panda.errors import RecordError, UndecodableRecordError
 from alpha_panda.ports import Consumer, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.control_topics import installation_topics
 from alpha_panda.runtime.dead_letter import dead_letter_topics
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.records import event_of
@@ -29,6 +30,7 @@ from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 
 from .desk import Desk
+from .requests import some_flat
 
 log = structlog.get_logger()
 
@@ -179,6 +181,8 @@ class RiskService:
 
     async def _give(self, topic: str, event: Envelope, producer: Producer) -> None:
         data, raw = event.data, topic == self.topics.signals_raw
+        if raw and isinstance(data, Signal) and data.closing:
+            raise UndecodableRecordError(f"event {event.id}: closing signals are risk's own")
         if raw and isinstance(data, Signal | CancelRequest):
             await self._desk.on_signal(event, data, producer)
         elif not raw and isinstance(data, OrderUpdate):
@@ -210,6 +214,28 @@ class RiskService:
             if not self._torn:
                 await self._commit()
 
+    async def heed_operator(self) -> None:
+        """Clear the latches that manifests name, and go on with closing what deleted strategies hold.
+
+        That a strategy is flat is reported only after a save that our epoch fences: one who was replaced says nothing.
+        """
+        producer = self.service.producer
+        async with self._busy:
+            if self._torn:
+                return
+            await self._desk.clear_latches(producer)
+            now = self._clock.now()
+            teardowns = await self._desk.tear_down(self._next, self._ends, producer)
+            if some_flat(teardowns):
+                await self._keep(producer)
+            self._desk.report(teardowns, now)
+
+    async def _ends(self) -> dict[TopicPartition, int]:
+        """Return the ends of the account's input as they are now."""
+        topics = (self.topics.signals_raw, *self.topics.orders)
+        found = [await self._bus.offsets(topic) for topic in topics]
+        return {partition: end for offsets in found for partition, (_, end) in offsets.items()}
+
     async def finish(self) -> None:
         """Publish the final book (graceful stop), unless somebody else has taken over."""
         if not self._torn:
@@ -235,10 +261,11 @@ def build(context: ServiceContext) -> StreamService:
     settings = context.settings
     risk = RiskService(context)
     inputs = (risk.topics.signals_raw, *risk.topics.orders)
-    risk.service = (
+    builder = (
         StreamServiceBuilder("risk", context)
         .topics(risk.topics.specs(settings.order_partitions))
         .topics(dead_letter_topics(inputs))
+        .topics(installation_topics(settings.installation))
         .with_lease(risk_lease(context.resource))
         .on_start(risk.claim)
         .consume_with(risk.run, "decide", tells_reading=True)
@@ -246,8 +273,10 @@ def build(context: ServiceContext) -> StreamService:
         .needs("reconciled", risk.lacks_epoch)
         .on_stop(risk.finish)
         .details(risk.details)
-        .build()
     )
+    if context.ports.operated:
+        builder.every(settings.portfolio_interval_seconds, risk.heed_operator, name="requests")
+    risk.service = builder.build()
     return risk.service
 
 

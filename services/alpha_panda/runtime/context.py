@@ -20,6 +20,7 @@ from alpha_panda.ports import (
     TraderFactory,
 )
 from alpha_panda.runtime.health import Probe
+from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Ports:
     """The adapters, chosen by a composition root. The callables take an account's or a feed's name.
 
     `probes` by what they ask: a service is ready only while each answers (stores of this process have none).
+    `operated`: whether an operator may read the statuses and ask for something; nobody does in a run of one process.
     """
 
     clock: Clock
@@ -46,6 +48,7 @@ class Ports:
     traders: TraderFactory
     source: Callable[[str], MarketSource]
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    operated: bool = True
 
 
 def _ignore(_: StrategyError) -> None:
@@ -56,14 +59,19 @@ def _ignore(_: StrategyError) -> None:
 class ServiceContext:
     """Everything a service's `build` gets.
 
-    `resource` is the name of the MarketFeed, BrokerAccount or Strategy that it serves; `instance` is the pod's or
+    `manifests` may change while the service runs (`Derived` follows them). `resource` is the name of the MarketFeed, BrokerAccount or Strategy that it serves; `instance` is the pod's or
     task's name, unique per replica (leases are held under it). `on_strategy_stopped` hears of a strategy that crashed
     and stays stopped while the service goes on with its others.
     """
 
     settings: Settings
     ports: Ports
-    resources: "ResourceSet"
+    manifests: Manifests
     resource: str
     instance: str
     on_strategy_stopped: Callable[[StrategyError], None] = _ignore
+
+    @property
+    def resources(self) -> "ResourceSet":
+        """The manifests' resources as they are now: who keeps any of them keeps what was."""
+        return self.manifests.resources

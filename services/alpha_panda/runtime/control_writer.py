@@ -10,6 +10,7 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.errors import TransientError, UnknownOutcomeError
 from alpha_panda.ports import Clock, ControlStore
+from alpha_panda.runtime.manifests import Manifests
 
 log = structlog.get_logger()
 
@@ -27,18 +28,24 @@ class ControlWriter:
     """Keeps the keys alive; when it ends they expire by themselves and trading halts."""
 
     def __init__(
-        self, control: ControlStore, clock: Clock, resources: ResourceSet, ttl: float, renew: float
+        self, control: ControlStore, clock: Clock, manifests: Manifests, ttl: float, renew: float
     ) -> None:
         self._control = control
         self._clock = clock
-        self._states = states_of(resources)
+        self._manifests = manifests
+        self._written: frozenset[str] = frozenset()
         self._ttl = ttl
         self._renew = renew
 
     async def write(self) -> None:
-        """Write every key once."""
-        for scope, state in self._states.items():
+        """Write every key once; whose resource is no longer in the manifests loses its key, and is Halted."""
+        states = states_of(self._manifests.resources)
+        for scope in sorted(self._written - states.keys()):
+            await self._control.drop_spec(scope)
+        self._written |= states.keys()
+        for scope, state in states.items():
             await self._control.put_spec(scope, state, self._ttl)
+        self._written = frozenset(states)
 
     async def run(self) -> None:
         """Renew until cancelled; a store that does not answer is asked again at the next turn.
@@ -46,7 +53,11 @@ class ControlWriter:
         That is safe after a lost reply too: writing the same key again changes nothing but its expiry.
         """
         async for _ in self._clock.every(self._renew):
-            try:
-                await self.write()
-            except (TransientError, UnknownOutcomeError) as error:
-                log.warning("control_keys_not_renewed", error=str(error))
+            await self.write_if_answered()
+
+    async def write_if_answered(self) -> None:
+        """Write every key once; a store that does not answer is asked again by `run`."""
+        try:
+            await self.write()
+        except (TransientError, UnknownOutcomeError) as error:
+            log.warning("control_keys_not_renewed", error=str(error))

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from alpha_panda.contracts.status_details import MANIFESTS
 from alpha_panda.contracts.stored import ServiceStatus
 from alpha_panda.contracts.topics import TopicSpec
 from alpha_panda.errors import MisuseError, ProcessMustExitError, RecordError, TransientError
@@ -381,6 +382,8 @@ class StreamService:
             details[f"breaker.{name}"] = state
         for extra in self._plan.details:
             details.update(extra())
+        if self._context.manifests.problem is not None:
+            details[MANIFESTS] = self._context.manifests.problem
         return ServiceStatus(
             service=self.name,
             resource=self.resource,

@@ -73,6 +73,16 @@ class Settings(KafkaSettings, RedisSettings):
         description="Goes before every topic and key; empty, or dot-terminated such as `trading.`. "
         "Why: one process owns its topics; a cluster sets `<namespace>.`.",
     )
+    installation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=63)] = Field(
+        default="",
+        description="Whose platform-wide trading state binds: its control keys carry this name instead of the prefix. "
+        "Why: one process is an installation of its own; a cluster's operator has many namespaces, halted by one word.",
+    )
+    manifests_poll_seconds: Seconds = Field(
+        default=1,
+        description="How often a service looks whether its manifests have changed, and follows them: limits, trading "
+        "states, strategies. Why: nobody waits for a limit; a look is a few stats, and nothing is read unless it changed.",
+    )
     order_partitions: Annotated[int, Interval(ge=1, le=1024)] = Field(
         default=4,
         description="Partitions of the validated, rejected and `orders.*` topics; never changed once they exist. "

@@ -53,6 +53,7 @@ class Runner:
         self._unusable: list[tuple[Record, RecordError]] = []
         self._tick: Tick | None = None
         self._event_ts = 0
+        self.last_tick_ts: int | None = None
         self._since_checkpoint = 0
         self._checkpointed_at = 0
 
@@ -233,6 +234,8 @@ class Runner:
                 except USERS_ERRORS as error:
                     self._fail(cell, error)
         self._tick = None
+        if batch.ticks:
+            self.last_tick_ts = batch.ts
         self.service.record_processed(delivered, batch.ts)
 
     def _deliver_event(self, record: Record) -> None:

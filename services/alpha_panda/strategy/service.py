@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from alpha_panda.contracts.keys import strategy_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import Strategy as StrategyResource
+from alpha_panda.contracts.status_details import RUNNING, STARTING, STOPPED, RunnerFigures
 from alpha_panda.contracts.topics import TopicMap, ticks_topic
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.runtime.builder import StreamServiceBuilder
@@ -47,12 +48,13 @@ def build(context: ServiceContext) -> StreamService:
 
     def details() -> Mapping[str, str | int | float | bool | None]:
         failed = [cell.failed for cell in runner.cells if cell.failed]
-        return {
-            "cells": len(runner.cells),
-            "failed": len(failed),
-            "signals": sum(cell.signals for cell in runner.cells),
-            "error": failed[0] if failed else None,
-        }
+        figures = RunnerFigures(
+            state=STOPPED if failed else RUNNING if runner.service.ready.is_set() else STARTING,
+            message=failed[0] if failed else "",
+            last_tick_ts=runner.last_tick_ts,
+            signals=sum(cell.signals for cell in runner.cells),
+        )
+        return {**figures.details(), "cells": len(runner.cells), "failed": len(failed)}
 
     runner.service = (
         StreamServiceBuilder("strategy", context)

@@ -246,7 +246,7 @@ class Pipeline:
 
     def _wire(self, member: Member, ports: Ports) -> Ports:
         tapped = self.taps.wrap(member.name, ports)
-        return replace(tapped, traders=_Traders(self, member.name), source=self._source)
+        return replace(tapped, operated=True, traders=_Traders(self, member.name), source=self._source)
 
     def _source(self, feed: str) -> MarketSource:
         return self._sources[feed]

@@ -172,6 +172,10 @@ class TappedBus:
         """See the port."""
         return await self._bus.offsets(topic)
 
+    async def topics(self) -> frozenset[str]:
+        """See the port."""
+        return await self._bus.topics()
+
     @asynccontextmanager
     async def producer(self, client: str) -> AsyncIterator[Producer]:
         """See the port."""

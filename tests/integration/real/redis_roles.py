@@ -21,7 +21,14 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, FeedMode, TradingState
 from alpha_panda.contracts.keys import KeyMap, feed_lease, risk_lease, strategy_lease, tracker_lease
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
-from alpha_panda.contracts.stored import Checkpoint, Quote, RiskSnapshot, ServiceStatus
+from alpha_panda.contracts.stored import (
+    CLEARED,
+    Checkpoint,
+    Quote,
+    RiskSnapshot,
+    ServiceStatus,
+    TeardownRequest,
+)
 from alpha_panda.testing.servers.proxy import FaultyProxy
 from alpha_panda.testing.servers.redis import RedisServer
 from contracts.decisions_contract import FOLD
@@ -156,6 +163,7 @@ async def opened(servers: Servers) -> Desk:
         desk = await Desk.opened(at.stores)
         for scope in SCOPES:
             await at.stores.control.put_spec(scope, TradingState.ACTIVE, TTL)
+            await at.stores.control.request_clears(scope, ["named"], 1)
         for number, signal_id in enumerate(SENDING, 1):
             await desk.decide(signal(signal_id, token=number))
         assert (await desk.begin(signal("p1", token=3), scopes=SCOPES)).go
@@ -221,6 +229,14 @@ async def risk_work(at: Place) -> None:
     for scope in (account_scope(ACCOUNT), strategy_scope(STRATEGY)):
         await stores.control.set_latch(latch("loss", scope))
         await stores.control.set_latch(latch("more", scope))
+    for scope in SCOPES:  # those of the platform too: of any of its accounts the risk clears them
+        await stores.control.set_latch(latch("named", scope))
+        assert await stores.control.clear_latch(scope, "named")
+    assert await stores.control.teardowns() == ()
+    requests = await stores.control.clear_requests(SCOPES)
+    assert {request.scope for request in requests} == set(SCOPES)
+    for request in requests:
+        await stores.control.end_clear(request, CLEARED)
     assert (await stores.prices.readings(FEED, [TOKEN]))[TOKEN].quote == QUOTE
     assert await stores.prices.read_many(FEED, [TOKEN]) == {TOKEN: QUOTE}
 
@@ -249,6 +265,7 @@ async def order_tracker_work(at: Place) -> None:
     await at.stores.control.read(SCOPES)
     for scope in SCOPES:
         await at.stores.control.set_latch(latch("kept", scope))
+    assert await at.stores.control.teardowns() == ()
     prices = at.stores.prices
     await prices.watch(FEED, ACCOUNT, [TOKEN])
     assert (await prices.read(FEED, TOKEN)).quote == QUOTE
@@ -280,8 +297,14 @@ async def operator_work(at: Place) -> None:
     control = at.stores.control
     for scope in SCOPES:
         await control.put_spec(scope, TradingState.ACTIVE, TTL)
+        await control.request_clears(scope, ["other"], 2)
     await control.read(SCOPES)
     await control.drop_spec(SCOPES[-1])
+    request = TeardownRequest(scope=SCOPES[-1], uid="uid", policy="Flatten", requested_at=1)
+    await control.request_teardown(request)
+    assert await control.teardowns() == (request,)
+    await control.withdraw_teardown(request.scope, request.uid)
+    assert len(await control.clear_requests(SCOPES)) == len(SCOPES)
     assert len(await at.stores.statuses.all()) == 1
 
 

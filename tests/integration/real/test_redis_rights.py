@@ -283,7 +283,7 @@ REFUSED: dict[str, tuple[Deed, ...]] = {
     ),
     "market-feed": (*_TRADING, *_STATES, *_PRICES, _decide, _latch, _take_trackers_lease),
     "feed-cacher": (*_TRADING, *_STATES, _decide, _latch, _take_trackers_lease, _write_other_price),
-    "risk": (*_TRADING, *_STATES, *_PRICES, _latch_another_account, _take_trackers_lease),
+    "risk": (*_TRADING, _activate, _forget_state, *_PRICES, _latch_another_account, _take_trackers_lease),
     "engine": (*_STATES, *_PRICES, _decide, _claim_decisions, _latch, _take_trackers_lease),
     "order-tracker": (*_STATES, *_PRICES, _decide, _claim_decisions, _latch_another_account),
     "operator": (*_TRADING, *_PRICES, _decide, _latch, _clear_latch, _raw_latch, _take_trackers_lease),

@@ -13,7 +13,7 @@ from alpha_panda.cli import app
 from alpha_panda.cli.secrets import refuse_password
 from alpha_panda.contracts.resources import KINDS
 from alpha_panda.errors import DependencyUnavailableError
-from unit.cli.kit import Alpha, account, broken, feed, platform, strategy
+from unit.cli.kit import Alpha, account, feed, platform, strategy
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = ("run", "validate", "service", "control", "version", "schema")
@@ -238,10 +238,15 @@ class TestService:
         assert called.code == 2
         assert missing in called.err
 
-    def test_a_service_that_fails_ends_with_one_message(self, alpha: Alpha) -> None:
-        path = alpha.write("all.yaml", platform(strategy=broken(alpha, "start")))
-        code = app.main(["service", "strategy", "--manifests", str(path), "--resource", "Strategy/alpha"])
-        assert code == 1  # its log holds the traceback: it is a pod's
+    @pytest.mark.parametrize("service", ["engine", "feed-cacher"])
+    def test_manifests_that_are_wrong_are_told_and_nothing_is_served(
+        self, alpha: Alpha, service: str
+    ) -> None:
+        path = alpha.write("all.yaml", [feed(), {**account(), "spec": {"marketFeed": "demo"}}])
+        resource = "BrokerAccount/paper" if service == "engine" else "MarketFeed/demo"
+        called = alpha("service", service, "--manifests", path, "--resource", resource)
+        assert called.code == 2
+        assert "broker" in called.err
 
 
 class TestEntry:

@@ -376,7 +376,7 @@ class Desk:
             account = context.resources.accounts[ACCOUNT]
             spec = account.spec.model_copy(update={"paper": None})
             accounts = {ACCOUNT: account.model_copy(update={"spec": spec})}
-            context = replace(context, resources=cast("Any", _Resources(self.resources.feeds, accounts)))
+            context = replace(context, manifests=cast("Any", _Resources(self.resources.feeds, accounts)))
         tracker = OrderTracker(context)
         tracker.service = cast("Any", ServiceStub(producer))
         if leads:
@@ -453,6 +453,15 @@ class _Traders:
 class _Resources:
     def __init__(self, feeds: Any, accounts: Any) -> None:
         self.feeds, self.accounts = feeds, accounts
+        self.strategies: dict[str, Any] = {}
+        self.problem = None
+
+    @property
+    def resources(self) -> "_Resources":
+        return self
+
+    def strategies_of(self, account: str) -> tuple[Any, ...]:
+        return ()
 
 
 def bytes_of(events: Sequence[Envelope]) -> list[bytes]:

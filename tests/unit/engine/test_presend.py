@@ -1,7 +1,8 @@
 """What the engine finds by itself just before BEGIN: price, mode, collar, session; each by its manifest."""
 
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from alpha_panda.contracts.enums import (
     SignalClass,
     TradingState,
 )
+from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.stored import Quote
 from alpha_panda.domain.order_events import order_topic
 from alpha_panda.engine.presend import PreSend
@@ -171,9 +173,9 @@ async def test_a_live_account_refuses_what_is_not_live(desk: Desk) -> None:
     reading = await desk.prices.read(FEED, TOKEN)
     decision: Any = type("Decision", (), {"signal_class": SignalClass.INCREASING})
     assert presend.fault(signal, decision, reading, now) is None
-    live = type(presend._price_rules)
-    rules = {name: getattr(presend._price_rules, name) for name in live.__slots__}
-    presend._price_rules = live(**(rules | {"account_is_live": True}))
+    terms = presend._terms()
+    live = replace(terms, price_rules=replace(terms.price_rules, account_is_live=True))
+    presend._terms = cast("Any", lambda: live)
     fault = presend.fault(signal, decision, reading, now)
     assert fault is not None
     assert fault.code is Code.PRICE_MODE
@@ -185,3 +187,28 @@ async def test_the_price_is_told_on_the_tick_grid(desk: Desk) -> None:
     quote = Quote(2500.03, 0, FEED, FeedMode.LIVE, 1, 1)
     assert presend.price(desk.signal(), quote) == Decimal("2500.05")
     assert presend.price(desk.signal(instrument_token=1), quote) is None
+
+
+async def test_the_rules_are_those_of_the_present_manifests(desk: Desk) -> None:
+    """The price collar, the feed's instruments and the account's rate follow what is applied."""
+    engine = desk.engine()
+    manifests = Changing(desk.resources)
+    engine._manifests = manifests
+    engine._presend = PreSend(replace(desk._context(None)[0], manifests=manifests))
+    far = desk.limit(1, price="2450")
+    await engine.handle([await desk.validated(far)])
+    assert (await desk.entry(far)).state is EntryState.PLACED
+    manifests.resources = ResourceSet.from_documents(COLLAR)
+    later = desk.limit(2, price="2000")
+    await engine.handle([await desk.validated(later)])
+    entry = await desk.entry(later)
+    assert (entry.state, entry.code) == (EntryState.FAILED, Code.PRICE_COLLAR)
+
+
+class Changing:
+    """Manifests that a test changes."""
+
+    problem = None
+
+    def __init__(self, resources: ResourceSet) -> None:
+        self.resources = resources

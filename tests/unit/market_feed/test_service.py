@@ -196,7 +196,17 @@ class TestTicks:
             status = service.get_status()
         assert (status.processed, status.last_event_ts) == (2, START)
         assert (
-            status.details | {"ticks": 2, "bad_rows": 5, "feed_epoch": 1, "mode": "replay"} == status.details
+            status.details
+            | {
+                "ticks": 2,
+                "last_tick_ts": status.last_event_ts,
+                "source_alive": True,
+                "session_open": True,
+                "bad_rows": 5,
+                "feed_epoch": 1,
+                "mode": "replay",
+            }
+            == status.details
         )
 
     async def test_a_stop_lets_what_was_taken_be_published_and_does_not_wait_for_a_quiet_source(

@@ -201,7 +201,7 @@ async def test_a_row_that_comes_back_takes_the_mark_off_and_leaves_the_latch(des
     bench = await Bench.resting(desk)
     await bench.reads(3)
     instruments = desk.resources.feeds["demo"].instruments
-    strays = Strays(desk.topics, desk.journal, desk.clock, instruments)
+    strays = Strays(desk.topics, desk.journal, desk.clock, lambda: instruments)
     there = row(await bench.entry(), status=OrderStatus.PLACED, filled_quantity=Decimal(0))
     for _ in range(2):
         await strays.settle(desk.lease, book(desk.clock.now(), [there]), desk.producer)

@@ -22,7 +22,7 @@ REFUSED = Outcome(state=EntryState.FAILED, message="no")
 
 
 def strays(desk: Desk) -> Strays:
-    return Strays(desk.topics, desk.journal, desk.clock, desk.resources.feeds["demo"].instruments)
+    return Strays(desk.topics, desk.journal, desk.clock, lambda: desk.resources.feeds["demo"].instruments)
 
 
 async def settle(desk: Desk, *rows: BrokerRow) -> list[JournalEntry]:
@@ -271,7 +271,7 @@ async def test_the_latch_is_in_kafka_before_it_is_in_the_store(desk: Desk) -> No
         desk.topics,
         cast("Any", Through("journal", desk.journal, calls)),
         desk.clock,
-        desk.resources.feeds["demo"].instruments,
+        lambda: desk.resources.feeds["demo"].instruments,
     )
     producer: Any = Through("producer", desk.producer, calls)
     await tapped.settle(desk.lease, book(0, [row(entry)]), producer)
@@ -309,7 +309,7 @@ def noted(desk: Desk) -> tuple[Strays, Calls]:
     calls = Calls()
     journal: Any = Through("journal", desk.journal, calls)
     instruments = desk.resources.feeds["demo"].instruments
-    return Strays(desk.topics, journal, desk.clock, instruments), calls
+    return Strays(desk.topics, journal, desk.clock, lambda: instruments), calls
 
 
 async def test_all_rows_are_asked_for_at_once(desk: Desk) -> None:

@@ -257,3 +257,31 @@ async def test_an_order_filled_before_its_cancel_is_not_said_to_be_cancelled(des
     await tracker.sweep()
     entry = await desk.entry(signal)
     assert (entry.state, entry.code) == (EntryState.FILLED, None)
+
+
+class TestFlatten:
+    """[G_FLATTEN] What rests of a strategy that is being flattened is in the way of risk's closing orders."""
+
+    @pytest.mark.parametrize("state", [TradingState.REDUCING, TradingState.HALTED])
+    async def test_reducing_orders_are_cancelled_too(self, desk: Desk, state: TradingState) -> None:
+        await resting(desk)
+        await desk.state(state)
+        found = await to_cancel(ACCOUNT, await desk.journal.resting(), desk.control, {STRATEGY})
+        assert [entry.signal_class for entry, _ in found] == [SignalClass.INCREASING, SignalClass.REDUCING]
+
+    async def test_risks_own_closing_orders_rest_on(self, desk: Desk) -> None:
+        await desk.place(desk.limit(2, side=Side.SELL, price="2600", closing=True), SignalClass.REDUCING)
+        await desk.state(TradingState.REDUCING)
+        assert await to_cancel(ACCOUNT, await desk.journal.resting(), desk.control, {STRATEGY}) == []
+        await desk.state(TradingState.HALTED)
+        assert len(await to_cancel(ACCOUNT, await desk.journal.resting(), desk.control, {STRATEGY})) == 1
+
+    async def test_not_before_the_trading_state_is_tightened(self, desk: Desk) -> None:
+        await resting(desk)
+        assert await to_cancel(ACCOUNT, await desk.journal.resting(), desk.control, {STRATEGY}) == []
+
+    async def test_another_strategys_stay(self, desk: Desk) -> None:
+        await resting(desk)
+        await desk.state(TradingState.REDUCING)
+        found = await to_cancel(ACCOUNT, await desk.journal.resting(), desk.control, {"other"})
+        assert [entry.signal_class for entry, _ in found] == [SignalClass.INCREASING]

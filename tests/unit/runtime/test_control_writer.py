@@ -104,3 +104,25 @@ async def test_a_latch_is_none_of_its_business(world: World, store: MemoryContro
     async with running(world, store):
         await world.pass_seconds(20)
         assert (await states(store))[0] is TradingState.HALTED
+
+
+class Changing:
+    """Manifests that a test changes."""
+
+    problem = None
+
+    def __init__(self) -> None:
+        self.resources = manifests()
+
+
+async def test_what_the_manifests_say_now_is_written_and_who_left_them_is_halted(
+    world: World, store: MemoryControlStore
+) -> None:
+    changing = Changing()
+    writer = ControlWriter(store, world.clock, changing, TTL, RENEW)
+    await writer.write()
+    changing.resources = ResourceSet(accounts=changing.resources.accounts)
+    await writer.write()
+    assert await states(store) == [*WANTED[:2], TradingState.HALTED]
+    (gone,) = await store.read(SCOPES[2:])
+    assert gone.spec is None  # not merely expired: it went at once

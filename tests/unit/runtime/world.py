@@ -11,6 +11,7 @@ from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.database import MemoryDatabase
 from alpha_panda.adapters.memory.leases import MemoryLease
 from alpha_panda.adapters.memory.statuses import MemoryStatusStore
+from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.topics import TopicSpec, dlq
 from alpha_panda.ports import Outgoing, Record, Subscription, TopicPartition
 from alpha_panda.runtime.builder import StreamService, StreamServiceBuilder
@@ -49,7 +50,7 @@ class World:
             "source": absent,
             **ports,
         }
-        return ServiceContext(self.settings, Ports(**chosen), absent, "paper", instance)
+        return ServiceContext(self.settings, Ports(**chosen), ResourceSet(), "paper", instance)
 
     def builder(self, **context: Any) -> StreamServiceBuilder:
         return StreamServiceBuilder("engine", self.context(**context)).topics([TopicSpec(TOPIC, 1)])

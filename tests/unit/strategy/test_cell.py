@@ -205,7 +205,7 @@ class TestBrokenCode:
         assert 100.25 not in world.probe("broken").prices
         status = world.service.get_status()
         assert (status.details["failed"], status.details["cells"]) == (1, 2)
-        assert f"broken in {where}" in str(status.details["error"])
+        assert f"broken in {where}" in str(status.details["message"])
 
     async def test_what_it_sent_and_had_not_stored_is_never_produced(self, make_world: MakeWorld) -> None:
         world = make_world(strategy("broken", parameters={"breaks": "on_tick", "at": 7.0}), strategy("sound"))

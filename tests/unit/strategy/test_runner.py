@@ -756,5 +756,5 @@ class TestReady:
         await world.tick(A, BUY)
         status = world.service.get_status()
         assert status.details["cells"] == 1
-        assert (status.details["failed"], status.details["signals"], status.details["error"]) == (0, 1, None)
+        assert (status.details["failed"], status.details["signals"], status.details["message"]) == (0, 1, "")
         assert len(LIVES["probe", "paper"]) == 1

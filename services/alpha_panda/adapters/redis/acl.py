@@ -29,6 +29,10 @@ _RUN: Final = _CLOCK | {"info"}
 _LEASE: Final = _SCRIPTS | _RUN | {"hget", "hmget", "hset"}
 _LATCHES: Final = frozenset({"hexists", "hvals", "hset"})
 _CONTROL: Final = _READS | _CLOCK | {"hmget", "hvals"}
+_CLEARING: Final = frozenset({"hdel", "hget", "hset", "hvals"})
+_ASKING: Final = frozenset({"del", "hdel", "hkeys", "hset", "hsetnx", "hvals"})
+"""What the operator takes to write trading states, and to ask risk to clear a latch or to tear a strategy down."""
+
 _QUOTES: Final = frozenset({"mget"})
 
 _JOURNAL_WRITES: Final = _SCRIPTS | _RUN | {"hget", "hmget", "hset", "hsetnx", "incr", "zadd", "zrem"}
@@ -138,7 +142,11 @@ def strategy_rights(keys: KeyMap, strategy: str, accounts: Iterable[str]) -> Rol
 
 
 def risk_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
-    """Return what risk needs: its decisions, snapshot and folds, latches to set; journal and prices to read."""
+    """Return what risk needs: its decisions, snapshot and folds, latches to set; journal and prices to read.
+
+    It clears latches too, where a manifest names them: it alone can tell Kafka of it, which comes first.
+    """
+    scopes = (PLATFORM, account_scope(account), strategy_scope("*"))
     return RoleRights(
         prices=_status(keys, "risk", account) | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
         journal=_service()
@@ -146,7 +154,8 @@ def risk_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
         | Rights(_DECIDING, writes=_decision_keys(keys, account))
         | Rights(_JOURNAL_LISTS, reads=_journal_keys(keys, account))
         | Rights(_CONTROL, reads=_control_keys(keys, account))
-        | Rights(_LATCHES, writes=_latch_keys(keys, account_scope(account), strategy_scope("*"))),
+        | Rights(_LATCHES, writes=_latch_keys(keys, *scopes))
+        | Rights(_CLEARING, reads=frozenset({keys.control_teardowns()}), writes=_clear_keys(keys, *scopes)),
     )
 
 
@@ -179,7 +188,7 @@ def order_tracker_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
         journal=_service()
         | _lease(keys, tracker_lease(account))
         | Rights(_JOURNAL_WRITES | _JOURNAL_LISTS, writes=_journal_keys(keys, account))
-        | Rights(_CONTROL, reads=_control_keys(keys, account))
+        | Rights(_CONTROL, reads=_control_keys(keys, account) | {keys.control_teardowns()})
         | Rights(_LATCHES, writes=_latch_keys(keys, *scopes)),
     )
 
@@ -190,14 +199,19 @@ def order_tracker_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
 def operator_rights(keys: KeyMap) -> RoleRights:
     """Return what the operator, or `alpha-panda control`, needs: trading states to write, latches and statuses to read.
 
-    It can't clear a latch: that takes a person.
+    It can't clear a latch: that takes a person, whose word in a manifest it hands on to risk.
     """
     statuses = frozenset({keys.status("*", "*", "*"), keys.status_index()})
     return RoleRights(
         prices=Rights(_CONNECT | _READS | _CLOCK | {"mget", "zrangebyscore"}, reads=statuses),
         journal=_service()
-        | Rights(_SCRIPTS | _CLOCK | {"del", "hset"}, writes=frozenset({keys.control_spec("*")}))
-        | Rights(_CONTROL, reads=_latch_keys(keys, "*")),
+        | Rights(
+            _SCRIPTS | _CLOCK | _ASKING,
+            writes=_spec_keys(keys, *_every(keys))
+            | _clear_keys(keys, *_every(keys))
+            | {keys.control_teardowns()},
+        )
+        | Rights(_CONTROL, reads=_latch_keys(keys, *_every(keys))),
     )
 
 
@@ -215,8 +229,8 @@ def person_rights(keys: KeyMap, accounts: Iterable[str]) -> RoleRights:
             reads=frozenset(keys.decisions(name) for name in names),
             writes=reduce(or_, journals, frozenset[str]()),
         )
-        | Rights(_CONTROL, reads=frozenset({keys.control_spec("*")}))
-        | Rights(_SCRIPTS | _LATCHES | {"hdel"}, writes=_latch_keys(keys, "*")),
+        | Rights(_CONTROL, reads=_spec_keys(keys, *_every(keys)))
+        | Rights(_SCRIPTS | _LATCHES | {"hdel"}, writes=_latch_keys(keys, *_every(keys))),
     )
 
 
@@ -278,8 +292,21 @@ def _decision_keys(keys: KeyMap, account: str) -> frozenset[str]:
 def _control_keys(keys: KeyMap, account: str) -> frozenset[str]:
     """Return the keys that bind an account's orders. Of its strategies any: they come and go."""
     scopes = (PLATFORM, account_scope(account), strategy_scope("*"))
-    return frozenset(keys.control_spec(scope) for scope in scopes) | _latch_keys(keys, *scopes)
+    return _spec_keys(keys, *scopes) | _latch_keys(keys, *scopes)
+
+
+def _every(keys: KeyMap) -> tuple[str, ...]:
+    """Return the scopes whose patterns match every scope's keys: the platform's may be below another name."""
+    return ("*", PLATFORM) if keys.installation else ("*",)
+
+
+def _spec_keys(keys: KeyMap, *scopes: str) -> frozenset[str]:
+    return frozenset(keys.control_spec(scope) for scope in scopes)
 
 
 def _latch_keys(keys: KeyMap, *scopes: str) -> frozenset[str]:
     return frozenset(keys.control_latches(scope) for scope in scopes)
+
+
+def _clear_keys(keys: KeyMap, *scopes: str) -> frozenset[str]:
+    return frozenset(keys.control_clears(scope) for scope in scopes)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from alpha_panda.contracts.enums import TradingState
-from alpha_panda.contracts.scopes import account_scope
+from alpha_panda.contracts.scopes import account_scope, strategy_scope
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.testing.broker.faults import BookFault, Misbehaviour, book_lag
 from alpha_panda.testing.simulation.loop import Process
@@ -34,6 +34,9 @@ CONTROLLING: Final = frozenset(
         "journal.orphan",
     }
 )
+
+TO_MEMBERS: Final = frozenset({"kill", "pause", "replace", "split", "rebalance"})
+"""Events whose subject is a member."""
 
 
 class _Armed:
@@ -67,6 +70,7 @@ class Chaos:
             "halt": lambda e: people.halt(e.subject),
             "clear": lambda _: people.look_at_latches(),
             "state": lambda e: people.apply(e.subject, TradingState(cast("str", e.detail))),
+            "delete": lambda e: self.delete(e.subject),
             "echo": lambda e: people.echo(cast("float", e.detail)),
             "tamper": lambda e: people.tamper(cast("float", e.detail)),
             "poison": lambda e: people.poison(e.subject, cast("float", e.detail)),
@@ -99,7 +103,9 @@ class Chaos:
         world.network.before = None
         world.core.behave()
         self._armed.clear()
+        deleted = {strategy_scope(name): TradingState.REDUCING for name in world.deleted}
         world.manifest.states.clear()
+        world.manifest.states.update(deleted)
         present = {pod.process for pod in world.pods.values()}
         for process, bus in self._stopped:
             if process not in present:
@@ -108,6 +114,14 @@ class Chaos:
                     bus.silence()
         for pod in world.pods.values():
             self._heal(pod)
+
+    def delete(self, strategy: str) -> None:
+        """Delete a strategy: its pod is gone for good, what it holds is closed."""
+        self.people.delete(strategy)
+        pod = self.world.pods.pop(f"strategy/{strategy}")
+        self.world.loop.kill(pod.process)
+        if pod.bus is not None:
+            pod.bus.silence()
 
     def _heal(self, pod: Pod) -> None:
         pod.process.trap = None
@@ -119,11 +133,15 @@ class Chaos:
                 pod.bus.voice()
 
     def _do(self, event: Event) -> None:
-        if self.world.loop.now_ns > self._scenario.duration:
+        if self.world.loop.now_ns > self._scenario.duration or self._is_gone(event):
             return
         self.world.counts[event.what] += 1
         self.world.network.note(event.subject, event.what, "")
         self._doers[event.what](event)
+
+    def _is_gone(self, event: Event) -> bool:
+        """Whether it happens to a member that was deleted."""
+        return event.what in TO_MEMBERS and event.subject not in self.world.pods
 
     # -------------------------------------------------------------------------------------------- triggers
 
@@ -197,7 +215,7 @@ class Chaos:
         fresh = world.random.random() < FRESH
 
         def again() -> None:
-            if pod.process is process and not world.over:
+            if pod.process is process and not world.over and pod.name in world.pods:
                 pod.start(fresh=fresh)
 
         world.loop.after(nanoseconds(down), again)

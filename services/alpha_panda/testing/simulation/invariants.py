@@ -9,6 +9,7 @@ import msgspec
 from alpha_panda.adapters.memory.journal_state import JournalState
 from alpha_panda.contracts.enums import OrderStatus
 from alpha_panda.contracts.events import CancelRequest, Envelope, OrderUpdate, Signal
+from alpha_panda.contracts.status_details import risk_strategies
 from alpha_panda.contracts.stored import JournalEntry
 from alpha_panda.contracts.topics import DLQ_SUFFIX
 from alpha_panda.contracts.units import nanoseconds
@@ -45,7 +46,11 @@ class Verdict:
             self._books(told)
             self._contents(told)
             for name, strategy in resources().strategies.items():
-                if account in strategy.spec.accounts and self.world.pods[f"strategy/{name}"].ready:
+                if account not in strategy.spec.accounts:
+                    continue
+                if name in self.world.deleted:
+                    self._flattened(name, told)
+                elif self.world.pods[f"strategy/{name}"].ready:
                     self._strategy(name, told)
             if account == LIVE:
                 self._lost(told)
@@ -250,6 +255,29 @@ class Verdict:
                 self._say(f"{told.account}: {name} waits for {signal_id}, which was never sent")
             elif fold is not None and fold.terminal:
                 self._say(f"{told.account}: {name} waits for {signal_id}, which has ended")
+
+    def _flattened(self, name: str, told: Told) -> None:
+        """A deleted strategy is flat, or Halted, and risk says so; whom it calls flat holds nothing, and nothing is open."""
+        details = self.world.pods[f"risk/{told.account}"].service.get_status().details
+        figures = risk_strategies(details).get(name)
+        held = self._holding(told, name)
+        if figures is None or not figures.teardown:
+            self._say(f"{told.account}: {name} was deleted, and risk says nothing of it")
+        elif figures.flat:
+            self.world.counts["flattened"] += 1
+            open_orders = [
+                signal_id
+                for signal_id in told.validated
+                if told.raw.get(signal_id) is not None
+                and told.raw[signal_id].strategy_id == name
+                and not told.ends(signal_id)
+            ]
+            if held or open_orders:
+                self._say(f"{told.account}: {name} is called flat, but holds {held}, open {open_orders}")
+        elif "is Halted" in figures.teardown:
+            self.world.counts["not flattened"] += 1
+        else:
+            self._say(f"{told.account}: {name} was deleted, and is not flat: {figures.teardown}")
 
     def _running_cell(self, name: str, account: str) -> Cell:
         """Return what runs: its checkpoint may be a little behind."""

@@ -9,8 +9,9 @@ from alpha_panda.adapters.memory.control import read_scope
 from alpha_panda.contracts.codec import decode_event, encode_event
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.events import Envelope, Signal, ValidatedSignal
+from alpha_panda.contracts.resources.strategy import DeletionPolicy
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
-from alpha_panda.contracts.stored import ControlReading, Latch
+from alpha_panda.contracts.stored import ControlReading, Latch, TeardownRequest
 from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.domain.control_events import cleared_event, latch_event, latch_key
 from alpha_panda.errors import DependencyUnavailableError, RecordError, UnknownOutcomeError
@@ -91,6 +92,22 @@ class People:
     def apply(self, scope: str, state: TradingState) -> None:
         """Apply a changed manifest; the operator renews it from now on."""
         self._world.manifest.states[scope] = state
+
+    def delete(self, strategy: str) -> None:
+        """Delete a strategy whose positions are to be closed; its pod goes away, and its name is not given again."""
+        self._world.deleted.add(strategy)
+        self._world.manifest.states[strategy_scope(strategy)] = TradingState.REDUCING
+        self._world.do(lambda: self._delete(strategy))
+
+    async def _delete(self, strategy: str) -> None:
+        """Do what the operator does, until the store has it; a store that forgets is told again."""
+        world, scope = self._world, strategy_scope(strategy)
+        request = TeardownRequest(
+            scope=scope, uid=strategy, policy=DeletionPolicy.FLATTEN, requested_at=START + world.loop.now_ns
+        )
+        while not world.over:
+            await self._insist(lambda: self._control.request_teardown(request))
+            await world.network.sleep(SECOND_NS)
 
     async def _halt(self, scope: str) -> None:
         """Tell the topics, then the store, until each has it: then it counts."""

@@ -20,6 +20,8 @@ TOKENS: Final = {RELIANCE: 738561, TCS: 2953217}
 HALTED: Final = ("platform", "account/live", "strategy/alpha")
 MANIFESTS: Final = ("account/live", "account/paper", "strategy/alpha", "strategy/beta")
 POISONED: Final = ("signals.raw", "signals.validated", "signals.rejected")
+PRICED_PEACE: Final = 30 * SECOND_NS
+"""How long prices go on after the faults where positions are to be closed."""
 BASE: Final = {RELIANCE: 2500.0, TCS: 3900.0}
 
 
@@ -90,7 +92,7 @@ def scenario(seed: int, profile: Profile, members: Sequence[str]) -> Scenario:
     """Draw a run of the members (`engine/live-0`) from a seed."""
     random = Random(f"{profile.name}/{seed}")  # noqa: S311 - reproducible on purpose
     made = Scenario(seed, profile, round(profile.seconds * SECOND_NS))
-    made.ticks = _ticks(random, made.duration)
+    made.ticks = _ticks(random, made.duration + (PRICED_PEACE if profile.teardowns else 0))
     made.scripts = {name: _script(random, profile) for name in ("alpha", "beta")}
     made.weather = _weather(random, profile)
     limit = profile.skew_ms * MS_NS
@@ -224,6 +226,9 @@ class _Draw:
         for _ in self._some(profile.states):
             state = random.choice(("Active", "Reducing", "Halted"))
             yield Event(self._at(), "state", random.choice(MANIFESTS), detail=state)
+        if profile.teardowns:  # late enough that there is something to close; both of them, at times
+            for name in ("alpha", "beta")[: 1 + _chance(random)]:
+                yield Event(random.randint(self._duration // 3, self._duration), "delete", name)
 
     def _records(self) -> Iterator[Event]:
         random, profile = self._random, self._profile

@@ -91,6 +91,7 @@ class Profile:
     halts: float = 0.3
     clears: float = 2.0
     states: float = 0.4
+    teardowns: float = 0.0
     echoes: float = 0.5
     tampers: float = 0.3
     poisons: float = 0.2
@@ -217,6 +218,32 @@ SLEEPERS: Final = replace(
     signals=10,
 )
 """Strategies wake up beside those that took their place, and those start anew."""
+FLATTEN: Final = replace(
+    MIXED,
+    name="flatten",
+    teardowns=1.0,
+    halts=0.1,
+    clears=6.0,
+    states=0,
+    returns=0.3,
+    density=0.6,
+    broker=3.0,
+    triggers=3.0,
+    victims=("risk", "engine", "order-tracker"),
+    crash_points=(
+        ("risk", "decisions.record"),
+        ("risk", "decisions.record"),
+        ("risk", "decisions.save"),
+        ("risk", "control.teardowns"),
+        ("risk", "send signals.validated"),
+        ("engine", "journal.begin"),
+        ("engine", "broker.place"),
+        ("order-tracker", "journal.fill"),
+        ("order-tracker", "control.teardowns"),
+        ("order-tracker", "broker.cancel"),
+    ),
+)
+"""Strategies are deleted, and what they hold is closed."""
 
 PROFILES: Final = {
     item.name: item
@@ -235,5 +262,6 @@ PROFILES: Final = {
         SETTLES,
         FORGOTTEN,
         SLEEPERS,
+        FLATTEN,
     )
 }

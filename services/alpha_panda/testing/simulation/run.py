@@ -30,6 +30,8 @@ LONGEST_PEACE: Final = 60 * SECOND_NS
 """How long all may take to come to rest once the faults have stopped."""
 PEACE: Final = 5 * SECOND_NS
 """How long it takes at least: what the broker takes late has arrived by then."""
+FLAT_PEACE: Final = 15 * SECOND_NS
+"""… where positions are to be closed: under prices, and after the lost were found."""
 LOOK: Final = SECOND_NS
 STEPS: Final = 400_000
 """Handles after which a run counts as hanging."""
@@ -193,7 +195,7 @@ async def _run(world: World, chaos: Chaos, judge: _Judge) -> list[str]:
     await _until(world, world.scenario.duration)
     chaos.end()
     world.network.note("world", "peace", "")
-    rested = await _rest(world, PEACE)
+    rested = await _rest(world, FLAT_PEACE if world.deleted else PEACE)
     verdict = Verdict(world, judge.violations, rested)
     verdict.judge()
     if not verdict.violations and await replay_letters(world):

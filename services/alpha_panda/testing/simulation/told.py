@@ -76,6 +76,10 @@ class Told:
             self.cancels.setdefault(data.signal_id, data)
         elif isinstance(data, ValidatedSignal):
             self.validated[data.original_signal.signal_id] = None
+            if isinstance(data.original_signal, Signal) and data.original_signal.closing:
+                self.raw.setdefault(
+                    data.original_signal.signal_id, data.original_signal
+                )  # it is said here first
         elif isinstance(data, RejectedSignal):
             self.rejected[data.original_signal.signal_id] = None
         elif isinstance(data, ControlChanged):

@@ -217,14 +217,14 @@ class Pod:
         """Start anew what has ended, as Kubernetes does: after a wait that grows."""
         error = None if task.cancelled() else task.exception()
         self._world.note_end(self.name, error)
-        if process is not self.process or self._world.over:
+        if process is not self.process or self._world.over or self.name not in self._world.pods:
             return
         self.failures += 1
         wait = min(2.0, 0.1 * 2 ** min(self.failures, 5))
         self._world.loop.after(round(wait * SECOND_NS), self._again, process)
 
     def _again(self, process: Process) -> None:
-        if process is self.process and not self._world.over:
+        if process is self.process and not self._world.over and self.name in self._world.pods:
             self.start(fresh=False)
 
 
@@ -257,6 +257,7 @@ class World:
         self.counts = self.network.counts
         self.images: list[Image] = []
         self.returned_at = 0  # when (ns) the store last came back as another run
+        self.deleted: set[str] = set()  # strategies
         self.tampered: set[bytes] = set()  # records of signals that no strategy has sent
         self._build_servers()
         self.pods = {member.name: Pod(self, member) for member in pods_of()}

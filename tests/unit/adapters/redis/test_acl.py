@@ -35,7 +35,10 @@ OWNERS = {
     KEYS.lease(tracker_lease("paper")): {"order-tracker"},
     KEYS.control_spec("platform"): {"operator"},
     KEYS.control_spec("account/paper"): {"operator"},
-    KEYS.control_latches("platform"): {"order-tracker", "person"},
+    KEYS.control_clears("platform"): {"risk", "operator"},
+    KEYS.control_clears("account/paper"): {"risk", "operator"},
+    KEYS.control_teardowns(): {"operator"},
+    KEYS.control_latches("platform"): {"risk", "order-tracker", "person"},
     KEYS.control_latches("account/paper"): {"risk", "order-tracker", "person"},
     KEYS.control_latches("strategy/momentum"): {"risk", "order-tracker", "person"},
     KEYS.control_latches("account/other"): {"person"},
@@ -100,9 +103,22 @@ def test_who_may_write_what(key: str, owners: set[str]) -> None:
     assert writers(key) == owners
 
 
-def test_only_a_person_may_delete_from_a_latch_hash() -> None:
+def test_only_risk_and_a_person_may_delete_from_a_latch_hash() -> None:
     deleting = {role for role, rights in ROLES.items() if "hdel" in rights.journal.commands}
-    assert deleting == {"person"}
+    latch = KEYS.control_latches("account/paper")
+    assert deleting & writers(latch) == {"risk", "person"}
+
+
+def test_with_an_installation_the_platforms_keys_are_within_reach_too() -> None:
+    keys = KeyMap("trading.", "production")
+    roles = all_roles(keys, feed="demo", account="paper", strategy="momentum")
+    spec, latch = keys.control_spec("platform"), keys.control_latches("platform")
+    assert (spec, latch) == ("production:control:platform:spec", "production:control:platform:latch")
+    for role in ("risk", "engine", "order-tracker"):
+        assert {spec, latch} <= roles[role].journal.reads | roles[role].journal.writes
+    assert spec in roles["operator"].journal.writes
+    assert latch in roles["person"].journal.writes
+    assert not any(pattern.startswith("production:") for pattern in ROLES["operator"].journal.writes)
 
 
 def test_others_of_the_same_kind_are_out_of_reach() -> None:

@@ -1,0 +1,199 @@
+"""A service as a pod: it follows its manifests, and a strategy that can't be run says so and waits."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alpha_panda.adapters.clock import RealClock
+from alpha_panda.cli.loading import load_for_pod
+from alpha_panda.compose import process
+from alpha_panda.compose.live_manifests import LiveManifests
+from alpha_panda.compose.ports import memory_ports
+from alpha_panda.contracts.enums import TradingState
+from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.status_details import REFUSED, STOPPED, RunnerFigures, manifests_problem
+from alpha_panda.contracts.stored import ServiceStatus
+from alpha_panda.errors import SettingsError, UserInputError
+from alpha_panda.runtime.context import Ports, ServiceContext
+from alpha_panda.runtime.manifests import Manifests
+from alpha_panda.runtime.registry import find_services
+from alpha_panda.runtime.settings import Settings
+from unit.compose.test_live_manifests import ACCOUNT, FEED, STRATEGY, changed
+
+SETTINGS = Settings(manifests_poll_seconds=0.01, status_interval_seconds=0.01, status_ttl_seconds=5)
+BAD_CODE = (
+    "from alpha_panda.sdk import Strategy\nclass Bad(Strategy):\n    def on_start(self):\n        raise {}\n"
+)
+
+
+class Pod:
+    """One service in this process, over stores that a test can look at."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self.file = path / "manifests.yaml"
+        self._ports: Ports = memory_ports(ResourceSet(), SETTINGS, RealClock(), seed=1)[1]
+        monkeypatch.setattr(process, "service_ports", self._service_ports)
+
+    def write(self, *documents: dict[str, Any]) -> None:
+        fresh = self.path / "fresh"
+        fresh.write_text(yaml.safe_dump_all(documents))
+        fresh.rename(self.file)
+
+    @asynccontextmanager
+    async def _service_ports(
+        self, _: ResourceSet, __: Settings, ___: Manifests | None = None
+    ) -> AsyncIterator[Ports]:
+        yield self._ports
+
+    @asynccontextmanager
+    async def running(self, service: str, resource: str) -> AsyncIterator["asyncio.Task[None]"]:
+        definition = find_services()[service]
+        own = definition.kind == process.STRATEGY
+        manifests = LiveManifests([self.path], partial(load_for_pod, [self.path], own), resource)
+        task = asyncio.create_task(process._pod(definition, manifests, resource, SETTINGS))
+        try:
+            async with asyncio.timeout(20):
+                yield task
+        finally:
+            if not task.done():
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def status(self, state: str, *, figures: str = "", problem: bool | None = None) -> ServiceStatus:
+        """Wait for a status like this."""
+        async for _ in RealClock().every(0.01):
+            for status in await self._ports.statuses.all():
+                told = RunnerFigures.of(status.details).state if figures else ""
+                told_problem = manifests_problem(status.details) is not None
+                if (status.state, told) == (state, figures) and problem in (None, told_problem):
+                    return status
+        raise AssertionError
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
+    return Pod(tmp_path, monkeypatch)
+
+
+WRONG = [
+    (changed(STRATEGY, accounts=["paper"], parameters={"lookback": -1}), "lookback"),
+    (changed(STRATEGY, accounts=["paper"], type="no-such"), "no-such"),
+    (changed(STRATEGY, accounts=["paper"], instruments=["NSE:NO"]), "NSE:NO"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "told"), WRONG, ids=lambda item: item if isinstance(item, str) else "")
+async def test_a_strategy_that_its_manifest_makes_impossible_waits_for_another(
+    pod: Pod, wrong: dict[str, Any], told: str
+) -> None:
+    pod.write(FEED, ACCOUNT, wrong)
+    async with pod.running("strategy", "Strategy/momentum") as task:
+        status = await pod.status("running", figures=REFUSED)
+        assert (status.service, status.resource) == ("strategy", "momentum")
+        assert told in RunnerFigures.of(status.details).message
+        assert not task.done()
+        pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
+        assert (await pod.status("running", figures="running")).resource == "momentum"
+    assert task.exception() is None
+
+
+async def test_a_strategy_whose_code_raises_as_it_starts_is_stopped_and_says_where(pod: Pod) -> None:
+    (pod.path / "bad.py").write_text(BAD_CODE.format("RuntimeError('no luck')"))
+    spec = {key: value for key, value in STRATEGY["spec"].items() if key != "type"}
+    code = {"file": "bad.py", "class": "Bad"}
+    pod.write(FEED, ACCOUNT, {**STRATEGY, "spec": {**spec, "accounts": ["paper"], "code": code}})
+    async with pod.running("strategy", "Strategy/momentum") as task:
+        message = RunnerFigures.of((await pod.status("running", figures=STOPPED)).details).message
+        assert "no luck" in message
+        assert "bad.py, line 4" in message
+        assert not task.done()
+    assert task.exception() is None
+
+
+async def test_a_refused_service_is_alive_and_not_ready(pod: Pod) -> None:
+    context = ServiceContext(SETTINGS, pod._ports, ResourceSet(), "momentum", "pod-1")
+    figures = RunnerFigures(state=REFUSED, message="bad")
+    service = process._idle_service("strategy", context, figures)
+    running = asyncio.create_task(service.run())
+    await service.ready.wait()
+    async with asyncio.timeout(5):
+        async for _ in RealClock().every(0.01):
+            if service.not_ready_because() == ["manifest: refused: bad"]:
+                break
+    assert service.stuck() == []
+    await service.stop()
+    await running
+
+
+async def test_an_account_pod_needs_no_class_of_its_strategies_and_no_other_account(pod: Pod) -> None:
+    pod.write(FEED, ACCOUNT, changed(STRATEGY, type="of-another-image"))
+    async with pod.running("risk", "BrokerAccount/paper") as task:
+        await pod.status("running")
+        assert not task.done()
+    assert task.exception() is None
+
+
+async def test_a_running_service_tells_of_manifests_that_it_cannot_use(pod: Pod) -> None:
+    pod.write(FEED, ACCOUNT)
+    async with pod.running("engine", "BrokerAccount/paper"):
+        await pod.status("running", problem=False)
+        pod.file.write_text("kind: [")
+        assert "manifests.yaml" in str(manifests_problem((await pod.status("running", problem=True)).details))
+        pod.write(FEED, ACCOUNT)
+        await pod.status("running", problem=False)
+
+
+async def test_other_services_end_with_what_is_wrong(pod: Pod) -> None:
+    pod.write(FEED, changed(ACCOUNT, paper=None))
+    with pytest.raises(UserInputError, match="broker"):
+        async with pod.running("risk", "BrokerAccount/paper") as task:
+            await task
+
+
+async def test_wrong_settings_are_no_fault_of_the_strategy(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
+
+    @asynccontextmanager
+    async def refused(*_: object) -> AsyncIterator[Ports]:
+        raise SettingsError("ALPHAPANDA_REDIS_URL is no address")
+        yield
+
+    monkeypatch.setattr(process, "service_ports", refused)
+    with pytest.raises(SettingsError):
+        async with pod.running("strategy", "Strategy/momentum") as task:
+            await task
+
+
+async def test_control_follows_the_trading_states(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
+    manifests = LiveManifests([pod.path], partial(load_for_pod, [pod.path], False))
+    manifests.begin()
+    ports = pod._ports
+    task = asyncio.create_task(process._control(ports, manifests.resources, SETTINGS, manifests))
+
+    async def states_are(*wanted: TradingState) -> None:
+        async for _ in RealClock().every(0.01):
+            readings = await ports.control.read(("account/paper", "strategy/momentum"))
+            if tuple(reading.state for reading in readings) == wanted:
+                return
+
+    async with asyncio.timeout(10):
+        await states_are(TradingState.ACTIVE, TradingState.ACTIVE)
+        pod.write(FEED, changed(ACCOUNT, tradingState="Reducing"), changed(STRATEGY, accounts=["paper"]))
+        await states_are(TradingState.REDUCING, TradingState.ACTIVE)
+        pod.write(FEED, changed(ACCOUNT, tradingState="Reducing"))
+        await states_are(TradingState.REDUCING, TradingState.HALTED)
+        pod.file.write_text("kind: [")
+        await states_are(TradingState.REDUCING, TradingState.HALTED)
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await task
