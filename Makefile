@@ -40,7 +40,20 @@ demo: setup ## Trade on paper for 30 seconds: ticks, signals, orders, positions 
 .PHONY: test
 test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
 	@tools/install-test-tools
+	@PYTHONPATH=tests $(BIN)/python -m harness.build helm starlark
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=25 --durations-min=5 $(ARGS)
+
+.PHONY: e2e
+e2e: setup ## Run the tests on a real Kubernetes API server, and on a real node where Linux and root are (ARGS="-k halt")
+	@tools/install-test-tools
+	@tools/install-cluster-tools
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/cluster tests/e2e/node $(ARGS)
+
+.PHONY: cluster
+cluster: setup ## Start a cluster of this machine to try the operator on; until Ctrl-C (ARGS="--simulated": nodes that run nothing)
+	@tools/install-test-tools
+	@tools/install-cluster-tools
+	PYTHONPATH=tests $(BIN)/python -m harness.up $(ARGS)
 
 .PHONY: models
 models: setup ## Check the models of the order protocol at their full bounds (minutes to an hour; ARGS="--help")
@@ -78,6 +91,11 @@ bench: setup ## Run the benchmarks, over real Kafka and Redis too (ARGS="--quick
 docs: setup ## Write the generated pages of docs/reference anew
 	$(BIN)/python -m alpha_panda.runtime.settings_docs docs/reference
 	$(BIN)/python -m alpha_panda.compose.acl_docs docs/reference
+	$(BIN)/python tools/values_docs.py charts/alpha-panda docs/reference
+
+.PHONY: crds
+crds: setup ## Write the custom resource definitions and their page anew, from the models
+	$(BIN)/python -m alpha_panda.contracts.crds
 
 .PHONY: lock
 lock: ## Resolve the dependencies into the lock files (UPGRADE=1: to the newest that fit)

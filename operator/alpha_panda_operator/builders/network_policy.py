@@ -1,0 +1,34 @@
+"""Whom a workload's pods may talk to: Kafka, Redis, DNS and telemetry; the broker where the role needs it."""
+
+from typing import Any, Final
+
+from alpha_panda_operator.builders.workload import Workload, metadata
+from alpha_panda_operator.names import selector_labels
+
+BROKER_ROLES: Final = ("engine", "order-tracker", "market-feed")
+"""Roles that speak to a broker or a source of prices. Strategy pods run users' code and never do."""
+
+HEALTH: Final = "health"
+"""Name of the port that answers probes."""
+
+
+def network_policy(workload: Workload) -> dict[str, Any] | None:
+    """Return the policy of a workload; None where the installation wants none."""
+    peers = workload.config.network_policy
+    if not peers.enabled:
+        return None
+    egress = [*peers.dns, *peers.kafka, *peers.redis, *peers.otlp]
+    if workload.role.name in BROKER_ROLES:
+        egress += peers.broker
+    ingress: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": HEALTH}]}
+    if peers.probes:
+        ingress["from"] = [dict(peer) for peer in peers.probes]
+    return {
+        "metadata": metadata(workload.view, workload.name, workload.labels),
+        "spec": {
+            "podSelector": {"matchLabels": selector_labels(workload.key, workload.role.name)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [ingress],
+            "egress": [dict(rule) for rule in egress],
+        },
+    }

@@ -1,0 +1,121 @@
+"""Writes a resource's status: all of it each time, when a condition changes, and figures now and then."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+
+from alpha_panda.errors import ApiRefusedError
+from alpha_panda_operator.cache import Cache
+from alpha_panda_operator.clock import Clock, rfc3339
+from alpha_panda_operator.cluster import Cluster
+from alpha_panda_operator.conditions import FALSE, TRUE, Finding, changed, conditions_of
+from alpha_panda_operator.events import Events
+from alpha_panda_operator.names import RESOURCES, Key
+from alpha_panda_operator.view import ResourceView, digest
+
+log = structlog.get_logger()
+
+TOLD: Final = {
+    "Accepted": (TRUE, FALSE),
+    "Ready": (TRUE, FALSE),
+    "UpdatePending": (TRUE,),
+    "Drifted": (TRUE,),
+    "TradingAllowed": (TRUE, FALSE),
+    "StrategyRunning": (FALSE,),
+    "FeedFresh": (FALSE,),
+}
+"""Conditions that people are told of by an Event, in these states."""
+
+_NO_FAULTS: Final = ("SessionClosed", "SessionOpen", "PodsNotReady", "Reducing", "Halted", "Deleting")
+"""Reasons that are no fault of anybody's: what a person or the calendar wants."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """The last status written of a resource: a hash of its conditions, of all of it, and when (monotonic)."""
+
+    conditions: str
+    whole: str
+    at: float
+
+
+class StatusWriter:
+    """All statuses. `figures_seconds`: how often a status is written whose conditions stay the same."""
+
+    def __init__(
+        self, cluster: Cluster, cache: Cache, events: Events, clock: Clock, figures_seconds: float
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._events = events
+        self._clock = clock
+        self._seconds = figures_seconds
+        self._written: dict[Key, _Written] = {}
+
+    def forget(self, key: Key) -> None:
+        """Forget a resource that is gone."""
+        self._written.pop(key, None)
+
+    async def write(self, view: ResourceView, found: list[Finding], figures: Mapping[str, Any]) -> None:
+        """Write the status if it differs from what the API shows.
+
+        Raises:
+            ApiRefusedError: 409 when somebody wrote the resource meanwhile: the next turn sees what.
+
+        """
+        before = _conditions(view)
+        now = rfc3339(self._clock.now())
+        conditions = conditions_of(view.key.kind, found, before, view.generation, now)
+        status = {"observedGeneration": view.generation, "conditions": conditions, **figures}
+        if not self._due(view, status):
+            return
+        manifest = {
+            "metadata": {
+                "name": view.key.name,
+                "namespace": view.key.namespace,
+                "uid": view.uid,
+                "resourceVersion": view.version,
+            },
+            "status": status,
+        }
+        try:
+            written = await self._cluster.apply(RESOURCES[view.key.kind], manifest, "status")
+        except ApiRefusedError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return  # gone meanwhile
+            raise
+        self._cache.put(written)
+        self._written[view.key] = _Written(digest(conditions), digest(status), self._clock.monotonic())
+        await self._tell(view, before, conditions)
+
+    def _due(self, view: ResourceView, status: Mapping[str, Any]) -> bool:
+        """Whether to write: at once where a condition differs, else if figures do and some time has passed."""
+        if {name: view.status.get(name) for name in status} == status:
+            return False
+        last = self._written.get(view.key)
+        if (
+            list(status["conditions"]) != _conditions(view)
+            or view.status.get("observedGeneration") != view.generation
+        ):
+            return True
+        return last is None or self._clock.monotonic() - last.at >= self._seconds
+
+    async def _tell(
+        self, view: ResourceView, before: list[Mapping[str, Any]], after: list[dict[str, Any]]
+    ) -> None:
+        known = {item.get("type") for item in before}
+        for item in changed(before, after):
+            type_, status, reason = str(item["type"]), str(item["status"]), str(item["reason"])
+            if status not in TOLD.get(type_, ()) or (not known and type_ != "Accepted"):
+                continue  # at first nothing is ready, fresh or written: no news
+            good = status == TRUE and type_ not in ("UpdatePending", "Drifted")
+            kind = "Normal" if good or reason in _NO_FAULTS else "Warning"
+            await self._events.tell(view, kind, reason, f"{type_} is {status}: {item['message']}")
+
+
+def _conditions(view: ResourceView) -> list[Mapping[str, Any]]:
+    found = view.status.get("conditions")
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []

@@ -1,0 +1,85 @@
+"""A strategy of one's own from a ConfigMap; parameters and limits that are changed while it runs."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from alpha_panda.contracts.enums import Code
+from e2e.node.desk import ROOT, Desk
+
+Tell = Callable[[str], None]
+
+EXAMPLE = ROOT / "examples" / "04-own-strategy"
+
+
+def test_a_strategy_from_a_config_map_trades_and_is_told_what_is_wrong_with_it(
+    desk: Desk, tmp_path: Path, tell: Tell
+) -> None:
+    desk.apply(EXAMPLE / "manifest.yaml")
+    code = _code(desk)
+    if "configMap" not in code:
+        desk.expect("strategies", "breakout", "Accepted", "False", "MissingConfigMap")
+        code["configMap"] = "channel-breakout"
+        desk.patch("strategies", "breakout", {"code": code})
+    name = code["configMap"]
+    desk.kubectl("create", "configmap", name, f"--from-file={EXAMPLE / 'channel_breakout.py'}")
+    began = time.monotonic()
+    desk.trades()
+    tape = desk.tape()
+    desk.wait_until(lambda: len(tape.filled()) >= 2, f"two filled orders; {tape.explain()}")
+    tell(f"its first two orders were filled {time.monotonic() - began:.1f} s after its code was there")
+
+    accounts = _of(desk, "paper-", "sim-")
+    desk.patch("strategies", "breakout", {"parameters": {"window": -1}})
+    took = desk.expect("strategies", "breakout", "Accepted", "False", "BadParameters")
+    message = desk.condition("strategies", "breakout", "Accepted")["message"]
+    tell(f"a bad parameter: BadParameters after {took:.1f} s: {message}")
+    assert "window" in message
+    desk.patch("strategies", "breakout", {"parameters": {"window": 50, "exitWindow": 20}})
+    desk.trades()
+    assert _of(desk, "paper-", "sim-") == accounts
+
+    # New code rolls the strategy, and nothing else.
+    old = _of(desk, "breakout-")
+    changed = tmp_path / "channel_breakout.py"
+    changed.write_text((EXAMPLE / "channel_breakout.py").read_text() + "\n# changed\n")
+    made = desk.kubectl(
+        "create", "configmap", name, f"--from-file={changed}", "--dry-run=client", "--output=yaml"
+    )
+    desk.kubectl.apply(made)
+    desk.wait_until(lambda: not (_of(desk, "breakout-").items() & old.items()), "a pod with the new code")
+    desk.trades()
+    assert _of(desk, "paper-", "sim-") == accounts
+
+
+def test_a_limit_that_is_changed_acts_without_a_restart(busy: Desk, tell: Tell) -> None:
+    tape = busy.tape()
+    tape.trades_on()
+    before = busy.uids()
+
+    def refused() -> int:
+        stories = list(tape.recorder.stories.values())
+        return sum(Code.MAX_ORDER_QUANTITY.value in story.codes for story in stories)
+
+    began = time.monotonic()
+    busy.patch("brokeraccounts", "paper", {"risk": {"maxOrderQuantity": "0.5"}})
+    busy.wait_until(lambda: refused() >= 2, f"orders are refused; {tape.explain()}")
+    tell(f"a lower limit: orders refused {time.monotonic() - began:.1f} s after the command was typed")
+    began = time.monotonic()
+    busy.patch("brokeraccounts", "paper", {"risk": {"maxOrderQuantity": "1000"}})
+    tape.trades_on()
+    tell(f"the limit back: three orders sent {time.monotonic() - began:.1f} s after the command was typed")
+    assert busy.uids() == before
+
+
+def _code(desk: Desk) -> dict[str, str]:
+    documents = yaml.safe_load_all((EXAMPLE / "manifest.yaml").read_text(encoding="utf-8"))
+    (code,) = [each["spec"]["code"] for each in documents if each["kind"] == "Strategy"]
+    assert desk.kubectl.exists("strategies", "breakout")
+    return dict(code)
+
+
+def _of(desk: Desk, *beginnings: str) -> dict[str, str]:
+    return {name: uid for name, uid in desk.uids().items() if name.startswith(beginnings)}

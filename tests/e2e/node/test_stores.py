@@ -1,0 +1,56 @@
+"""Redis and Kafka go: nothing is sent without them; they come back: the books are compared, and trading goes on."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from e2e.node.desk import Desk
+from e2e.node.installation import NAME
+from e2e.node.values import SEND_WITHIN
+
+Tell = Callable[[str], None]
+
+AWAY = 5.0
+"""Seconds that a store stays away, on top of S."""
+
+
+@pytest.mark.parametrize("store", ["redis", "kafka"])
+def test_a_store_that_goes_stops_trading_and_one_that_is_back_resumes_it(
+    busy: Desk, store: str, tell: Tell
+) -> None:
+    home, pod = busy.installation.kubectl, f"{NAME}-{store}-0"
+    tape = busy.tape()
+    tape.trades_on()
+
+    killed = time.time()
+    home("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+    first = tape.trades_on(3)
+    tell(f"{store} killed: next order {first - killed:.1f} s later")
+    busy.trades()
+
+    home("scale", f"statefulset/{NAME}-{store}", "--replicas=0")
+    try:
+        home("wait", f"pod/{pod}", "--for=delete", "--timeout=60s", seconds=70)
+        gone = time.time()
+        busy.wait_until(lambda: time.time() > gone + SEND_WITHIN + AWAY, "a while without it")
+        if store == "redis":
+            busy.expect("brokeraccounts", "paper", "ControlPublished", "False", "StoreUnavailable")
+        assert busy.condition("strategies", "busy", "Ready")["status"] != "True" or store == "redis"
+    finally:
+        home("scale", f"statefulset/{NAME}-{store}", "--replicas=1")
+        back = time.time()
+    home("rollout", "status", f"statefulset/{NAME}-{store}", "--timeout=90s", seconds=100)
+    first = tape.trades_on(3)
+    last = max((ts / 1e9 for ts in tape.called.values() if ts / 1e9 < back), default=0.0)
+    tell(
+        f"{store} away: last order {last - gone:+.1f} s after it had gone, "
+        f"next one {first - back:.1f} s after it was asked back"
+    )
+    assert last < gone + SEND_WITHIN + 1
+    busy.trades()
+    busy.expect("brokeraccounts", "paper", "Reconciled", "True", "Reconciled")
+
+    busy.kubectl("delete", "strategy", "busy", "--timeout=60s", seconds=70)
+    tape.comes_to_rest()
+    tell(tape.explain())

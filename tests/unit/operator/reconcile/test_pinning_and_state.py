@@ -1,0 +1,127 @@
+"""When an upgrade is rolled out; what workloads' facts come to; conditions' times."""
+
+import pytest
+
+from alpha_panda_operator.conditions import OF_KIND, Finding, changed, conditions_of
+from alpha_panda_operator.facts import ChildFact, PodFact
+from alpha_panda_operator.names import Key
+from alpha_panda_operator.reconcile.pinning import Roll, roll
+from alpha_panda_operator.reconcile.workload_state import progressing, ready
+
+OWNER = Key("BrokerAccount", "desk", "paper")
+
+
+def fact(**more: object) -> ChildFact:
+    base: dict[str, object] = {
+        "key": Key("Deployment", "desk", "paper-risk"),
+        "owner": OWNER,
+        "owner_uid": "u",
+        "uid": "d",
+        "version": "1",
+        "fingerprint": "f",
+        "start_hash": "same",
+        "template_revision": "old",
+        "wanted": 1,
+        "pods": 1,
+        "ready": 1,
+        "updated": 1,
+        "settled": True,
+    }
+    return ChildFact(**{**base, **more})  # type: ignore[arg-type]
+
+
+def pod(trouble: str = "", message: str = "") -> PodFact:
+    return PodFact(
+        Key("Pod", "desk", "p-1"), OWNER, "risk", ready=not trouble, trouble=trouble, message=message
+    )
+
+
+@pytest.mark.parametrize(
+    ("live", "start", "revision", "now", "is_open", "wanted"),
+    [
+        (None, "same", "new", False, True, Roll.TAKE),
+        (fact(), "same", "old", False, True, Roll.KEEP),
+        (fact(), "same", "new", False, True, Roll.HOLD),
+        (fact(), "same", "new", False, False, Roll.TAKE),
+        (fact(), "same", "new", True, True, Roll.TAKE),
+        (fact(), "other", "new", False, True, Roll.TAKE),
+        (fact(ready=0), "same", "new", False, True, Roll.TAKE),
+    ],
+)
+def test_an_upgrade_waits_for_the_close_and_nothing_else_does(  # noqa: PLR0917 - fixtures and a row of the table
+    live: ChildFact | None, start: str, revision: str, now: bool, is_open: bool, wanted: Roll
+) -> None:
+    assert roll(live, start, revision, now_wanted=now, session_open=lambda: is_open) is wanted
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "reason"),
+    [
+        ({"risk": fact()}, "False", "Settled"),
+        ({"risk": fact(), "engine": None}, "True", "RollingOut"),
+        ({"risk": fact(settled=False, updated=0)}, "True", "RollingOut"),
+        ({"risk": fact(settled=False, wanted=1, updated=1, pods=3)}, "True", "ScalingDown"),
+    ],
+)
+def test_progressing(facts: dict[str, ChildFact | None], status: str, reason: str) -> None:
+    found = progressing(facts)
+    assert (found.status, found.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "pods", "status", "reason", "words"),
+    [
+        (fact(), [], "True", "Ready", "risk 1/1"),
+        (fact(ready=0), [], "False", "PodsNotReady", "no pod is ready yet of: risk"),
+        (None, [], "False", "PodsNotReady", "risk"),
+        (
+            fact(ready=0),
+            [pod("CrashLoop", "exit code 1")],
+            "False",
+            "CrashLoop",
+            "exit code 1; see the pod's log (pod p-1)",
+        ),
+        (fact(ready=0), [pod("ImageMissing", "ErrImagePull: x")], "False", "ImageMissing", "pull secrets"),
+        (
+            fact(ready=0, failure="pods x is forbidden: exceeded quota: q"),
+            [],
+            "False",
+            "QuotaExceeded",
+            "raise the quota",
+        ),
+        (fact(ready=0, failure="violates PodSecurity"), [], "False", "PodsNotReady", "violates PodSecurity"),
+        (fact(ready=1), [pod("CrashLoop", "x")], "True", "Ready", ""),
+    ],
+)
+def test_ready_says_the_gravest_reason_with_a_remedy(
+    deployment: ChildFact | None, pods: list[PodFact], status: str, reason: str, words: str
+) -> None:
+    found = ready({"risk": deployment}, {"risk": pods})
+    assert (found.status, found.reason, words in found.message) == (status, reason, True), found
+
+
+def test_all_conditions_are_there_from_the_first_on_and_unknown() -> None:
+    for kind, types in OF_KIND.items():
+        made = conditions_of(kind, [], [], 4, "now")
+        assert [item["type"] for item in made] == list(types)
+        assert {(item["status"], item["reason"], item["observedGeneration"]) for item in made} == {
+            ("Unknown", "Pending", 4)
+        }
+
+
+def test_the_time_moves_with_the_status_and_with_nothing_else() -> None:
+    first = conditions_of("MarketFeed", [Finding.of("Ready", False, "A", "a")], [], 1, "t1")
+    same = conditions_of("MarketFeed", [Finding.of("Ready", False, "B", "b")], first, 2, "t2")
+    moved = conditions_of("MarketFeed", [Finding.of("Ready", True, "B", "b")], same, 3, "t3")
+    times = [
+        next(item["lastTransitionTime"] for item in made if item["type"] == "Ready")
+        for made in (first, same, moved)
+    ]
+    assert times == ["t1", "t1", "t3"]
+    assert [item["type"] for item in changed(first, same)] == ["Ready"]
+    assert changed(same, same) == []
+
+
+def test_a_message_is_never_longer_than_the_schema_allows() -> None:
+    made = conditions_of("MarketFeed", [Finding.of("Ready", True, "R", "x" * 9999)], [], 1, "t")
+    assert max(len(item["message"]) for item in made) == 2048

@@ -1,0 +1,462 @@
+"""One reconcile: made, left alone, healed, pruned, held, taken down; statuses written no more often than needed."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alpha_panda.contracts.status_details import TrackerFigures
+from alpha_panda.errors import ApiRefusedError, DependencyUnavailableError
+from alpha_panda_operator.cache import Cache
+from alpha_panda_operator.control import ControlDesk
+from alpha_panda_operator.events import Events
+from alpha_panda_operator.facts import child_fact
+from alpha_panda_operator.metrics import Metrics
+from alpha_panda_operator.names import DEPLOYMENT, Key
+from alpha_panda_operator.ownership import Ownership
+from alpha_panda_operator.reconcile.board import StatusBoard
+from alpha_panda_operator.reconcile.children import Children
+from alpha_panda_operator.reconcile.reconciler import Parts, Reconciler
+from alpha_panda_operator.reconcile.status import StatusWriter
+from unit.operator.kit import (
+    NAMESPACE,
+    FakeClock,
+    FakeCluster,
+    account,
+    child,
+    config,
+    deleted,
+    feed,
+    strategy,
+    with_metadata,
+)
+from unit.operator.stores import FakeControl, FakeStatuses
+
+FEED, PAPER, MOMO = (
+    Key(kind, NAMESPACE, name)
+    for kind, name in (("MarketFeed", "demo"), ("BrokerAccount", "paper"), ("Strategy", "momo"))
+)
+
+
+class Bench:
+    """A reconciler on a cluster that remembers."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.clock, self.cluster, self.cache = FakeClock(), FakeCluster(), Cache()
+        self.control, self.statuses = FakeControl(), FakeStatuses()
+        self.fields = fields
+        self.restart()
+
+    def restart(self, **fields: Any) -> None:
+        """A new operator, which remembers nothing of its own."""
+        cluster: Any = self.cluster
+        settings = config(**{"teardownSeconds": 100, "statusSeconds": 15, **self.fields, **fields})
+        self.desk = ControlDesk(
+            store=lambda _: self.control,  # type: ignore[arg-type,return-value]
+            clock=self.clock, metrics=Metrics(), ttl=60,
+            in_use=lambda item: bool(self.cache.strategies_on(item.key.namespace, item.key.name)),
+        )  # fmt: skip
+        self.ownership = Ownership(lambda _: self.control, settings.installation)
+        board = StatusBoard(lambda _: self.statuses, self.desk)  # type: ignore[arg-type,return-value]
+        self.board = board
+        events = Events(cluster, self.clock, Metrics(), "me")
+        self.reconciler = Reconciler(
+            Parts(
+                config=settings, cluster=cluster, cache=self.cache,
+                children=Children(cluster, self.cache, events),
+                statuses=StatusWriter(cluster, self.cache, events, self.clock, settings.status_seconds),
+                board=board, desk=self.desk, clock=self.clock, events=events,
+                types=frozenset({"momentum"}), send_within=5, ownership=self.ownership,
+            )
+        )  # fmt: skip
+
+    def see(self, *resources: dict[str, Any]) -> None:
+        for resource in resources:
+            metadata = resource["metadata"]
+            place = (resource["kind"], metadata["name"])
+            metadata["finalizers"] = metadata.get("finalizers") or self._finalizers(place)
+            self.cluster.objects[place] = {**self.cluster.objects.get(place, {}), **resource}
+            self.cache.put(resource)
+
+    def _finalizers(self, place: tuple[str, str]) -> list[str]:
+        return list(self.cluster.objects.get(place, {"metadata": {}})["metadata"].get("finalizers", []))
+
+    async def go(self, *keys: Key) -> list[Mapping[str, Any]]:
+        """Reconcile; return the calls other than of statuses."""
+        before = len(self.cluster.calls)
+        for key in keys:
+            await self.reconciler.reconcile(key)
+        return [
+            SimpleNamespace(verb=v, kind=k, name=n).__dict__
+            for v, k, n in self.cluster.calls[before:]
+            if v != "apply status"
+        ]
+
+    def status(self, key: Key) -> dict[str, Any]:
+        return dict(self.cluster.objects[key.kind, key.name].get("status", {}))
+
+    def condition(self, key: Key, type_: str) -> tuple[str, str, str]:
+        found = next(item for item in self.status(key)["conditions"] if item["type"] == type_)
+        return found["status"], found["reason"], found["message"]
+
+    def be(self, name: str, ready: int = 1, pods: int = 1) -> None:
+        """Say of a Deployment what its controller would."""
+        found = self.cluster.objects["Deployment", name]
+        found["status"] = {
+            "observedGeneration": 1,
+            "replicas": pods,
+            "updatedReplicas": pods,
+            "readyReplicas": ready,
+        }
+        found["metadata"]["resourceVersion"] = str(10**9 + self.clock.time)
+        fact = child_fact(found, "Deployment")
+        assert fact is not None
+        self.cache.put_child(fact)
+
+    def edited(self, kind: str, name: str, **changes: Any) -> None:
+        """Somebody else changes a child, and the watch shows it."""
+        found = self.cluster.objects[kind, name]
+        found |= changes
+        fact = child_fact(found, kind)
+        assert fact is not None
+        self.cache.put_child(fact)
+
+
+async def ready_bench(**fields: Any) -> Bench:
+    bench = Bench(**fields)
+    bench.see(feed(), account(), strategy())
+    await bench.go(FEED, PAPER, MOMO)
+    return bench
+
+
+async def test_everything_is_made_behind_a_finalizer_and_then_left_alone() -> None:
+    bench = await ready_bench()
+    assert bench.cluster.named("Deployment") == [
+        "demo-feed-cacher", "demo-market-feed", "momo-strategy", "paper-engine", "paper-order-tracker", "paper-risk",
+    ]  # fmt: skip
+    assert bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"] == ["alphapanda.io/teardown"]
+    first = next(index for index, (_, kind, _) in enumerate(bench.cluster.calls) if kind == "ServiceAccount")
+    assert ("apply", "MarketFeed", "demo") in bench.cluster.calls[:first]
+    assert await bench.go(FEED, PAPER, MOMO) == []
+
+
+async def test_a_restarted_operator_applies_all_once_and_changes_nothing() -> None:
+    bench = await ready_bench()
+    versions = {place: item["metadata"]["resourceVersion"] for place, item in bench.cluster.objects.items()}
+    bench.restart()
+    assert len(await bench.go(FEED, PAPER, MOMO)) > 10
+    assert versions == {
+        place: item["metadata"]["resourceVersion"] for place, item in bench.cluster.objects.items()
+    }
+    assert await bench.go(FEED, PAPER, MOMO) == []
+
+
+async def test_what_somebody_changes_is_put_back_and_told_of_once() -> None:
+    bench = await ready_bench()
+    bench.edited("ConfigMap", "momo-strategy", data={"manifests.yaml": "changed"})
+    calls = await bench.go(MOMO)
+    assert [(item["verb"], item["name"]) for item in calls] == [("apply", "momo-strategy")]
+    assert "momentum" in bench.cluster.objects["ConfigMap", "momo-strategy"]["data"]["manifests.yaml"]
+    assert [item["reason"] for item in bench.cluster.events if item["reason"] == "Healed"] == ["Healed"]
+    assert await bench.go(MOMO) == []
+
+
+async def test_what_somebody_deletes_is_made_again() -> None:
+    bench = await ready_bench()
+    del bench.cluster.objects["Deployment", "paper-risk"]
+    bench.cache.drop_child(Key("Deployment", NAMESPACE, "paper-risk"))
+    await bench.go(PAPER)
+    assert "paper-risk" in bench.cluster.named("Deployment")
+
+
+async def test_what_is_not_wanted_any_more_goes() -> None:
+    bench = await ready_bench()
+    assert bench.cluster.named("PodDisruptionBudget") == ["paper-engine"]
+    bench.see(with_metadata(account(engine={"replicas": 1}), generation=2))
+    calls = await bench.go(PAPER)
+    assert {"verb": "delete", "kind": "PodDisruptionBudget", "name": "paper-engine"} in calls
+
+
+async def test_objects_of_others_are_left_alone_and_named() -> None:
+    bench = Bench()
+    bench.see(feed())
+    theirs = {"metadata": {"name": "demo-market-feed", "uid": "x", "resourceVersion": "1"}, "data": {}}
+    bench.cluster.objects["ConfigMap", "demo-market-feed"] = theirs
+    await bench.go(FEED)
+    assert bench.condition(FEED, "Accepted")[:2] == ("False", "NameConflict")
+    assert bench.cluster.objects["ConfigMap", "demo-market-feed"] is theirs
+
+
+async def test_children_of_an_older_namesake_are_waited_for() -> None:
+    bench = await ready_bench()
+    bench.see(with_metadata(strategy(), uid="another"))
+    bench.cache.put(with_metadata(strategy(), uid="another"))
+    with pytest.raises(DependencyUnavailableError, match="of a deleted resource"):
+        await bench.go(MOMO)
+
+
+async def test_limits_change_the_manifests_and_no_pod() -> None:
+    bench = await ready_bench()
+    bench.see(with_metadata(strategy(risk={"maxPosition": 5}, tradingState="Halted"), generation=2))
+    calls = await bench.go(MOMO, PAPER)
+    assert {(item["kind"], item["name"]) for item in calls if item["verb"] == "apply"} == {
+        ("ConfigMap", "momo-strategy"),
+        ("ConfigMap", "paper-account"),
+    }
+
+
+async def test_paused_changes_nothing_but_the_status() -> None:
+    bench = await ready_bench()
+    bench.see(
+        with_metadata(
+            strategy(parameters={"lookback": 3}), generation=2, annotations={"alphapanda.io/paused": "true"}
+        )
+    )
+    assert await bench.go(MOMO) == []
+    assert bench.condition(MOMO, "Progressing")[:2] == ("False", "Paused")
+
+
+UPGRADE = {"image": {"repository": "alpha-panda", "tag": "2"}}
+
+
+def image(bench: Bench, name: str) -> str:
+    (only,) = bench.cluster.objects["Deployment", name]["spec"]["template"]["spec"]["containers"]
+    return str(only["image"])
+
+
+async def test_an_upgrade_waits_while_the_session_is_open_and_heals_what_it_holds() -> None:
+    bench = await ready_bench()
+    for name in bench.cluster.named("Deployment"):
+        bench.be(name)
+    bench.restart(**UPGRADE)
+    await bench.go(FEED, PAPER, MOMO)
+    assert {image(bench, name) for name in bench.cluster.named("Deployment")} == {"alpha-panda:1"}
+    assert bench.condition(PAPER, "UpdatePending")[:2] == ("True", "SessionOpen")
+    assert await bench.go(PAPER) == []
+    spec = bench.cluster.objects["Deployment", "paper-risk"]["spec"]
+    bench.edited(
+        "Deployment", "paper-risk", spec={**spec, "template": {"spec": {"containers": [{"image": "evil"}]}}}
+    )
+    await bench.go(PAPER)
+    assert image(bench, "paper-risk") == "alpha-panda:1"
+    bench.see(with_metadata(account(engine={"replicas": 3}), generation=2))
+    await bench.go(PAPER)
+    assert bench.cluster.objects["Deployment", "paper-engine"]["spec"]["replicas"] == 3
+    assert image(bench, "paper-engine") == "alpha-panda:1"
+
+
+async def test_an_upgrade_is_taken_on_request_by_who_is_not_ready_and_with_the_users_own_change() -> None:
+    bench = await ready_bench()
+    for name in bench.cluster.named("Deployment"):
+        bench.be(name, ready=int(name != "demo-feed-cacher"))
+    bench.restart(**UPGRADE)
+    bench.see(with_metadata(strategy(parameters={"lookback": 3}), generation=2))
+    bench.see(with_metadata(account(), annotations={"alphapanda.io/rollout": "now"}))
+    await bench.go(FEED, PAPER, MOMO)
+    assert image(bench, "demo-market-feed") == "alpha-panda:1"
+    assert (
+        image(bench, "demo-feed-cacher")
+        == image(bench, "paper-risk")
+        == image(bench, "momo-strategy")
+        == "alpha-panda:2"
+    )
+    assert bench.condition(PAPER, "UpdatePending")[:2] == ("False", "UpToDate")
+
+
+async def test_an_upgrade_is_taken_when_the_session_is_closed() -> None:
+    bench = Bench()
+    night = feed(sessions=[{"open": "20:00", "close": "21:00"}])  # it is 08:00
+    bench.see(night)
+    await bench.go(FEED)
+    for name in bench.cluster.named("Deployment"):
+        bench.be(name)
+    bench.restart(**UPGRADE)
+    await bench.go(FEED)
+    assert image(bench, "demo-market-feed") == "alpha-panda:2"
+
+
+# ------------------------------------------------------------------------------------------------- taking down
+
+
+async def test_a_strategy_goes_after_its_pods_and_its_orders() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy")
+    bench.see(deleted(strategy(deletionPolicy="Retain")))
+    await bench.desk.publish(bench.cache.resources[MOMO])
+    assert await bench.reconciler.reconcile(MOMO) is not None
+    assert bench.cluster.objects["Deployment", "momo-strategy"]["spec"]["replicas"] == 0
+    assert bench.condition(MOMO, "Progressing")[1] == "Deleting"
+    assert "pods to end" in bench.condition(MOMO, "Progressing")[2]
+    assert bench.control.specs["strategy/momo"][0].value == "Halted"
+    bench.be("momo-strategy", ready=0, pods=0)
+    assert await bench.reconciler.reconcile(MOMO) is None
+    assert bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"] == []
+    assert "strategy/momo" not in bench.control.specs
+
+
+async def test_a_deletion_creates_nothing() -> None:
+    bench = await ready_bench()
+    del bench.cluster.objects["ConfigMap", "momo-strategy"]
+    bench.cache.drop_child(Key("ConfigMap", NAMESPACE, "momo-strategy"))
+    bench.see(deleted(strategy()))
+    await bench.go(MOMO)
+    assert "momo-strategy" not in bench.cluster.named("ConfigMap")
+
+
+async def test_a_deletion_that_nobody_reports_on_ends_at_its_deadline_with_an_event() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy", ready=0, pods=0)
+    bench.see(deleted(strategy()))
+    await bench.desk.publish(bench.cache.resources[MOMO])
+    await bench.reconciler.reconcile(MOMO)
+    assert "the order-tracker of account paper to report" in bench.condition(MOMO, "Progressing")[2]
+    await bench.clock.pass_(99)
+    await bench.reconciler.reconcile(MOMO)
+    assert bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"] != []
+    await bench.clock.pass_(2)
+    await bench.reconciler.reconcile(MOMO)
+    assert bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"] == []
+    (told,) = [item for item in bench.cluster.events if item["reason"] == "TeardownTimedOut"]
+    assert "order-tracker of account paper" in told["note"]
+
+
+async def test_an_account_waits_for_its_strategies_and_keeps_its_pods_meanwhile() -> None:
+    bench = await ready_bench()
+    for name in ("paper-risk", "paper-engine", "paper-order-tracker"):
+        bench.be(name)
+    bench.see(deleted(account()))
+    await bench.clock.pass_(500)
+    await bench.go(PAPER)
+    assert bench.condition(PAPER, "Progressing")[1:] == (
+        "Deleting", "waits for strategies on it: Strategy momo still use it; delete them first",
+    )  # fmt: skip
+    assert bench.cluster.objects["Deployment", "paper-risk"]["spec"]["replicas"] == 1
+    bench.cache.drop(MOMO)
+    await bench.go(PAPER)
+    assert bench.cluster.objects["Deployment", "paper-risk"]["spec"]["replicas"] == 0
+    assert bench.cluster.objects["BrokerAccount", "paper"]["metadata"]["finalizers"] != []
+    for name in ("paper-risk", "paper-engine", "paper-order-tracker"):
+        bench.be(name, ready=0, pods=0)
+    await bench.go(PAPER)
+    assert bench.cluster.objects["BrokerAccount", "paper"]["metadata"]["finalizers"] == []
+
+
+async def test_a_feed_waits_for_who_uses_it() -> None:
+    bench = await ready_bench()
+    bench.see(deleted(feed()))
+    await bench.go(FEED)
+    assert "BrokerAccount paper, Strategy momo still use it" in bench.condition(FEED, "Progressing")[2]
+
+
+# ---------------------------------------------------------------------------------------------------- statuses
+
+
+async def test_a_status_is_written_when_a_condition_changes_and_figures_now_and_then() -> None:
+    bench = await ready_bench()
+
+    def writes() -> int:
+        return sum(verb == "apply status" and name == "paper" for verb, _, name in bench.cluster.calls)
+
+    count = writes()
+    await bench.reconciler.tell(PAPER)
+    assert writes() == count
+    for name in ("paper-risk", "paper-engine", "paper-order-tracker"):
+        bench.be(name)
+    await bench.reconciler.tell(PAPER)
+    assert writes() == count + 1
+    assert bench.condition(PAPER, "Ready")[:2] == ("True", "Ready")
+    report = SimpleNamespace(service="risk", resource="paper", started_at=1, details={"signals_today": 4})
+    bench.statuses.found = [report]  # type: ignore[list-item]
+    await bench.desk.publish(bench.cache.resources[PAPER])
+    await bench.board.refresh(NAMESPACE, list(bench.cache.resources.values()))
+    await bench.reconciler.tell(PAPER)
+    count = writes()
+    report.details = {"signals_today": 5}
+    await bench.reconciler.tell(PAPER)
+    assert writes() == count
+    await bench.clock.pass_(16)
+    await bench.reconciler.tell(PAPER)
+    assert writes() == count + 1
+    assert bench.status(PAPER)["signalsToday"] == 5
+
+
+async def test_a_quota_that_refuses_an_object_is_told_of() -> None:
+    bench = Bench()
+    bench.see(feed())
+    bench.cluster.refuse["Deployment", "demo-market-feed"] = ApiRefusedError(
+        403, "Forbidden", "exceeded quota: q"
+    )
+    with pytest.raises(ApiRefusedError):
+        await bench.go(FEED)
+    assert bench.condition(FEED, "Ready")[:2] == ("False", "QuotaExceeded")
+    del bench.cluster.refuse["Deployment", "demo-market-feed"]
+    await bench.go(FEED)
+    assert bench.condition(FEED, "Ready")[:2] == ("False", "PodsNotReady")
+
+
+async def test_users_code_is_looked_at_before_it_is_judged() -> None:
+    bench = await ready_bench()
+    bench.see(strategy("own", code={"file": "a.py", "configMap": "mine"}))
+    key = Key("Strategy", NAMESPACE, "own")
+    await bench.go(key)
+    assert bench.condition(key, "Accepted")[:2] == ("False", "MissingConfigMap")
+    assert "own-strategy" not in bench.cluster.named("Deployment")
+
+
+async def test_gone_means_forgotten() -> None:
+    bench = await ready_bench()
+    bench.cache.drop(MOMO)
+    assert await bench.go(MOMO) == []
+    await bench.reconciler.tell(MOMO)
+    assert DEPLOYMENT.kind == "Deployment"
+    assert child(MOMO, "X", "y")["metadata"]["name"] == "y"
+
+
+async def test_nothing_is_begun_where_another_installation_may_be() -> None:
+    bench = Bench()
+    bench.see(feed())
+    bench.control.down = True
+    assert await bench.reconciler.reconcile(FEED) is not None
+    assert bench.cluster.named("ServiceAccount") == []
+    bench.control.down, bench.control.owned_by = False, "blue"
+    await bench.go(FEED)
+    assert bench.condition(FEED, "Accepted")[:2] == ("False", "NameConflict")
+    assert await bench.ownership.claim([NAMESPACE], again=True) == []
+    bench.control.owned_by = "green"
+    assert await bench.ownership.claim([NAMESPACE], again=True) == [NAMESPACE]
+    bench.control.owned_by = ""
+    assert await bench.ownership.claim([NAMESPACE], again=True) == [NAMESPACE]
+    await bench.go(FEED)
+    assert len(bench.cluster.named("Deployment")) == 2
+    await bench.ownership.release([])
+    assert bench.control.owned_by == ""
+
+
+async def test_what_runs_is_healed_although_redis_is_down() -> None:
+    bench = await ready_bench()
+    bench.restart()
+    bench.control.down = True
+    bench.edited("ConfigMap", "momo-strategy", data={})
+    await bench.go(MOMO)
+    assert bench.cluster.objects["ConfigMap", "momo-strategy"]["data"] != {}
+
+
+async def test_a_count_from_before_the_last_permission_to_send_ran_out_is_not_believed() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy", ready=0, pods=0)
+    bench.see(deleted(strategy()))
+    await bench.desk.publish(bench.cache.resources[MOMO])
+    tightened = bench.clock.now()
+
+    async def counted(after: float) -> list[str]:
+        figures = TrackerFigures(reconciled=True, counted_ts=round((tightened + after) * 1e9))
+        report = SimpleNamespace(service="order-tracker", resource="paper", started_at=1, details=figures.details())
+        bench.statuses.found = [report]  # type: ignore[list-item]
+        await bench.board.refresh(NAMESPACE, list(bench.cache.resources.values()))
+        await bench.reconciler.reconcile(MOMO)
+        return list(bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"])
+
+    await bench.clock.pass_(10)
+    assert await counted(5.9) != []  # S is 5 s, and 1 s more for clocks that differ
+    assert await counted(6.1) == []
