@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from unit.project.repository import PLATFORM, PROJECT, PYPROJECT, read
+from unit.project.repository import PLATFORM, PROJECT, PYPROJECT, ROOT, read
 
 DATA_ONLY = {"bokeh-sampledata", "mlfinpy"}  # installed for their files, without what they declare
 
@@ -130,13 +130,13 @@ INDIRECT = {"pandas", "tzdata"}  # asked for, but not imported: pyproject says w
 
 def imported() -> set[str]:
     found = set()
-    for file in PLATFORM.rglob("*.py"):
+    for file in (*PLATFORM.rglob("*.py"), *(ROOT / "operator").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 found.add((node.module or "").split(".")[0])
-    return found - sys.stdlib_module_names - {"alpha_panda"}
+    return found - sys.stdlib_module_names - {"alpha_panda", "alpha_panda_operator"}
 
 
 def test_what_is_imported_is_declared_and_the_reverse() -> None:

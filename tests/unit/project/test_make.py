@@ -12,8 +12,11 @@ from unit.project.repository import ROOT, read
 TARGETS = [
     "bench",
     "clean",
+    "cluster",
+    "crds",
     "demo",
     "docs",
+    "e2e",
     "format",
     "help",
     "image",
@@ -39,7 +42,7 @@ def test_make_shows_its_targets(arguments: tuple[str, ...]) -> None:
         check=True,
         timeout=30,
     )
-    assert sorted(re.findall(r"^  ([a-z-]+)  +\S", done.stdout, re.MULTILINE)) == TARGETS
+    assert sorted(re.findall(r"^  ([a-z0-9-]+)  +\S", done.stdout, re.MULTILINE)) == TARGETS
 
 
 def test_every_target_is_phony() -> None:
@@ -51,12 +54,12 @@ def test_every_target_is_phony() -> None:
     ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/README.md", "docs/strategies.md", ".ci/run"],
 )
 def test_documents_name_targets_that_exist(name: str) -> None:
-    assert set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s]*(?:$|[`A-Z#]))", read(name), re.MULTILINE)) <= set(
+    assert set(re.findall(r"\bmake ([a-z0-9]+)\b(?=[`\s]*(?:$|[`A-Z#]))", read(name), re.MULTILINE)) <= set(
         TARGETS
     )
 
 
-@pytest.mark.parametrize("name", [".ci/run", "tools/find-python", "tools/install-test-tools", "tools/lock"])
+@pytest.mark.parametrize("name", [".ci/run", "tools/find-python", "tools/install-cluster-tools", "tools/install-test-tools", "tools/lock"])
 def test_scripts_can_be_run(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)
     assert re.match(r"#!/(bin/sh|usr/bin/env bash)\n", read(name))
