@@ -40,14 +40,13 @@ demo: setup ## Trade on paper for 30 seconds: ticks, signals, orders, positions 
 .PHONY: test
 test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/domain -x" for some, WORKERS=0 for one process)
 	@tools/install-test-tools
-	@PYTHONPATH=tests $(BIN)/python -m harness.build helm starlark
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=25 --durations-min=5 $(ARGS)
 
 .PHONY: e2e
-e2e: setup ## Run the tests on a real Kubernetes API server, and on a real node where Linux and root are (ARGS="-k halt")
+e2e: setup ## Run the tests of the chart, on a real Kubernetes API server, and on a real node where Linux and root are
 	@tools/install-test-tools
 	@tools/install-cluster-tools
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/cluster tests/e2e/node $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/unit/chart tests/cluster tests/e2e/node $(ARGS)
 
 .PHONY: cluster
 cluster: setup ## Start a cluster of this machine to try the operator on; until Ctrl-C (ARGS="--simulated": nodes that run nothing)

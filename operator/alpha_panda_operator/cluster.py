@@ -21,8 +21,8 @@ from alpha_panda_operator.names import EVENT, FIELD_MANAGER, LEASE, Kind
 Object = dict[str, Any]
 Objects = list[Object]
 
-PAGE: Final = 500
-"""Objects a page of a listing; the API server's own advice."""
+PAGE: Final = 250
+"""Objects a page of a listing: a page of Deployments takes 10 MB while it is looked at."""
 
 API: Final = "kubernetes"
 """Name of the dependency in errors."""
@@ -86,26 +86,34 @@ class Cluster:
             raise
 
     async def list(
-        self, kind: Kind, namespaces: Iterable[str] = (), *, selector: str = "", metadata_only: bool = False
+        self,
+        kind: Kind,
+        namespaces: Iterable[str] = (),
+        *,
+        selector: str = "",
+        metadata_only: bool = False,
+        take: Callable[[Objects], None] | None = None,
     ) -> Listing:
         """Return all objects, by pages, as of now and not as of some cache; of all namespaces if none is named.
 
-        `metadata_only`: names, labels and versions alone.
+        `metadata_only`: names, labels and versions alone. `take`: is given each page as it comes, and none is kept.
         """
         items: Objects = []
         version = ""
         for namespace in tuple(namespaces) or (None,):
-            version = await self._list_into(items, kind, path_of(kind, namespace), selector, metadata_only)
+            version = await self._list_into(
+                take or items.extend, kind, path_of(kind, namespace), selector, metadata_only
+            )
         return Listing(items, version)
 
     async def _list_into(
-        self, items: Objects, kind: Kind, path: str, selector: str, metadata_only: bool
+        self, take: Callable[[Objects], None], kind: Kind, path: str, selector: str, metadata_only: bool
     ) -> str:
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
         accept = _META_ONLY if metadata_only else "application/json"
         while True:
             page = await self._ask("GET", kind, path, query=query, accept=accept, verb="list")
-            items.extend(page.get("items") or [])
+            take(page.pop("items", None) or [])
             following = page["metadata"].get("continue")
             if not following:
                 return str(page["metadata"].get("resourceVersion", ""))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from alpha_panda_operator.names import (
+    APPLIED,
     COMPONENT_LABEL,
     FIELD_MANAGER,
     INSTANCE_LABEL,
@@ -41,6 +42,7 @@ class ChildFact:
     fingerprint: str
     foreign: tuple[str, ...] = ()
     deleting: bool = False
+    applied: str = ""
     role: str = ""
     start_hash: str = ""
     template_revision: str = ""
@@ -90,6 +92,7 @@ def child_fact(raw: Mapping[str, Any], kind: str) -> ChildFact | None:
         fingerprint=fingerprint(raw),
         foreign=foreign_fields(raw),
         deleting=bool(metadata.get("deletionTimestamp")),
+        applied=(metadata.get("annotations") or {}).get(APPLIED, ""),
         **(_workload(raw) if kind == "Deployment" else {}),
     )
 
@@ -102,6 +105,20 @@ def fingerprint(raw: Mapping[str, Any]) -> str:
     }
     kept = {name: raw[name] for name in raw if name not in ("metadata", "status", "apiVersion", "kind")}
     return digest([metadata.get("labels"), notes, metadata.get("ownerReferences"), kept])
+
+
+def covers(live: object, wanted: object) -> bool:
+    """Whether an object is all that was applied of it; what others added to its mappings does not matter.
+
+    Where the server writes a value in another way than we it says no: then an apply finds out.
+    """
+    if isinstance(wanted, Mapping):
+        there = live if isinstance(live, Mapping) else {}
+        return all(covers(there.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        items = live if isinstance(live, list) else []
+        return len(items) == len(wanted) and all(map(covers, items, wanted))
+    return live == wanted
 
 
 def _workload(raw: Mapping[str, Any]) -> dict[str, Any]:

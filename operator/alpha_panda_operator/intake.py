@@ -104,6 +104,10 @@ class Intake:
 
     def resources_listed(self, kind: str, items: Iterable[Raw], version: str) -> None:
         """Take a fresh listing of one kind over all that we watch: who is not in it is gone."""
+        self.resources_absent(kind, self.resources_shown(kind, items), version)
+
+    def resources_shown(self, kind: str, items: Iterable[Raw]) -> set[Key]:
+        """Take a part of a listing; return whom it shows."""
         present: set[Key] = set()
         for raw in items:
             metadata = raw["metadata"]
@@ -114,14 +118,23 @@ class Intake:
             self.lag.listed(key, metadata["resourceVersion"])
             # An item of a listing does not say its kind.
             self._resource_seen({**raw, "kind": kind, "apiVersion": RESOURCES[kind].api_version})
+        return present
+
+    def resources_absent(self, kind: str, present: set[Key], version: str) -> None:
+        """Take it that a whole listing of that version has shown those alone."""
         for key, view in list(self.cache.resources.items()):
             if key.kind == kind and key not in present and newer(version, view.version):
                 self.lag.gone(key)
                 self._resource_gone(key, view.uid)
 
     def _resource_seen(self, raw: Raw) -> None:
+        metadata = raw["metadata"]
+        before = self.cache.resources.get(Key(raw["kind"], metadata["namespace"], metadata["name"]))
         view = self.cache.put(raw)
-        if view is not None:
+        if view is None:
+            return
+        self.work.add(view.key)
+        if before is None or not view.asks_the_same(before):
             self._changed(view)
 
     def _resource_gone(self, key: Key, uid: str) -> None:
@@ -135,7 +148,6 @@ class Intake:
         self._gather(dependents)
 
     def _changed(self, view: ResourceView) -> None:
-        self.work.add(view.key)
         if view.key.kind in (BROKER_ACCOUNT, STRATEGY):
             self.urgent.add(view.key)
         self._gather(self.cache.dependents(view.key))
@@ -163,11 +175,19 @@ class Intake:
 
     def children_listed(self, kind: str, items: Iterable[Raw], version: str) -> None:
         """Take a fresh listing of one kind of what we make."""
+        self.children_absent(kind, self.children_shown(kind, items), version)
+
+    def children_shown(self, kind: str, items: Iterable[Raw]) -> set[Key]:
+        """Take a part of such a listing; return what it shows."""
         present: set[Key] = set()
         for raw in items:
             metadata = raw["metadata"]
             present.add(Key(kind, metadata["namespace"], metadata["name"]))
             self.child_event(kind, None, raw)
+        return present
+
+    def children_absent(self, kind: str, present: set[Key], version: str) -> None:
+        """Take it that a whole listing of that version has shown those alone."""
         if kind == "Pod":
             for key, pod in list(self.cache.pods.items()):
                 if key not in present and newer(version, pod.version):

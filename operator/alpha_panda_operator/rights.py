@@ -74,7 +74,12 @@ WATCHED: Final = (
         ("list", "watch", "get", "create", "patch", "delete"),
         "keep pods from talking to anybody else",
     ),
-    Right("", ("pods",), ("list", "watch"), "say why a pod does not run"),
+    Right(
+        "",
+        ("pods",),
+        ("list", "watch", "patch"),
+        "say why a pod does not run; by an annotation, have the kubelet bring changed manifests into it at once",
+    ),
     Right("events.k8s.io", ("events",), ("create",), "tell people what happened"),
 )
 """`get` on children: whether one that is to be made exists and is somebody else's."""

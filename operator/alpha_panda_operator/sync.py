@@ -10,7 +10,7 @@ import structlog
 from alpha_panda.errors import ApiRefusedError, ProcessMustExitError, TransientError, UnknownOutcomeError
 from alpha_panda_operator.cache import Cache, Place
 from alpha_panda_operator.clock import Clock
-from alpha_panda_operator.cluster import Cluster
+from alpha_panda_operator.cluster import Cluster, Objects
 from alpha_panda_operator.config import OperatorConfig
 from alpha_panda_operator.control import ControlDesk, platform_state
 from alpha_panda_operator.handlers.children import WATCHED
@@ -51,8 +51,13 @@ class Sync:
     async def read_resources(self) -> None:
         """Read the three kinds from the API itself, and take over what differs from what the watches have shown."""
         for kind in RESOURCES.values():
-            listing = await self.cluster.list(kind, self.config.watch_namespaces)
-            self.intake.resources_listed(kind.kind, listing.items, listing.version)
+            present: set[Key] = set()
+
+            def take(page: Objects, name: str = kind.kind, present: set[Key] = present) -> None:
+                present |= self.intake.resources_shown(name, page)
+
+            listing = await self.cluster.list(kind, self.config.watch_namespaces, take=take)
+            self.intake.resources_absent(kind.kind, present, listing.version)
 
     async def read_platform(self) -> None:
         """Read the platform's ConfigMap, and write its state."""
@@ -118,8 +123,15 @@ class Sync:
         """Read what we have made and its pods, and look at every resource again."""
         selector = children_selector(self.config.installation)
         for kind in WATCHED:
-            listing = await self.cluster.list(kind, self.config.watch_namespaces, selector=selector)
-            self.intake.children_listed(kind.kind, listing.items, listing.version)
+            present: set[Key] = set()
+
+            def take(page: Objects, name: str = kind.kind, present: set[Key] = present) -> None:
+                present |= self.intake.children_shown(name, page)
+
+            listing = await self.cluster.list(
+                kind, self.config.watch_namespaces, selector=selector, take=take
+            )
+            self.intake.children_absent(kind.kind, present, listing.version)
         await self._claim(again=True)
         for key in self.cache.resources:
             self.intake.work.add(key)

@@ -48,6 +48,14 @@ class ResourceView:
         """Whether somebody has asked for its deletion."""
         return bool(self.deleted_at)
 
+    def asks_the_same(self, other: "ResourceView") -> bool:
+        """Whether nothing differs but status and what the server notes: others need not look at it again."""
+        return (
+            (self.uid, self.generation, self.deleted_at) == (other.uid, other.generation, other.deleted_at)
+            and self.annotations == other.annotations
+            and self.labels == other.labels
+        )
+
     @property
     def guarded(self) -> bool:
         """Whether our finalizer holds it."""

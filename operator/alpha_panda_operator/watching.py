@@ -23,6 +23,12 @@ from alpha_panda_operator.names import children_selector
 STOP_SECONDS: Final = 10.0
 """How long Kopf may take to end; the process ends then anyway."""
 
+CHUNK: Final = 50
+"""Objects that a watch's first listing asks for at a time: all kinds are listed at once, and a whole Deployment takes 40 kB."""
+
+IDLE_SECONDS: Final = 0.05
+"""How long Kopf keeps a task, and the last object, of each object after its event; by its default 5 s."""
+
 _QUIET: Final = {
     "kopf": logging.WARNING,  # below that: a line an event
     "kopf._core.reactor.running": logging.ERROR,  # it warns that a thread gets no signals, which is as it should be
@@ -92,6 +98,8 @@ def kopf_settings(config: OperatorConfig) -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # no rights on CRDs and namespaces are needed
     settings.process.ultimate_exiting_timeout = None
     settings.watching.connect_timeout = config.call_timeout_seconds
+    settings.watching.chunk_size = CHUNK
+    settings.queueing.idle_timeout = IDLE_SECONDS
     for kind in children.WATCHED:
         key = (kind.group, kind.version, kind.plural)
         settings.watching.label_selectors[key] = children_selector(config.installation)

@@ -1,6 +1,7 @@
 """What every ControlStore promises."""
 
 import pytest
+from msgspec.structs import replace
 
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.stored import CLEARED, IGNORED, ClearRequest, ControlReading, TeardownRequest
@@ -99,6 +100,18 @@ class ControlStoreContract:
         assert await stores.control.clear_latch(SCOPE, "a")
         assert not await stores.control.clear_latch(SCOPE, "a")
         assert (await _read(stores)).latches == (latch("b"),)
+
+    async def test_clearing_may_name_the_time_too_and_spares_a_later_latch_of_the_id(
+        self, stores: Stores
+    ) -> None:
+        later = replace(latch("a"), set_at=latch("a").set_at + 1)
+        await stores.control.set_latch(later)
+        assert not await stores.control.clear_latch(SCOPE, "a", set_at=latch("a").set_at)
+        assert not await stores.control.clear_latch(SCOPE, "b", set_at=later.set_at)
+        assert (await _read(stores)).latches == (later,)
+        assert await stores.control.clear_latch(SCOPE, "a", set_at=later.set_at)
+        assert not await stores.control.clear_latch(SCOPE, "a", set_at=later.set_at)
+        assert (await _read(stores)).latches == ()
 
     async def test_read_answers_in_the_order_asked_each_scope_by_itself(self, stores: Stores) -> None:
         await stores.control.put_spec("b", TradingState.ACTIVE, TTL)

@@ -35,7 +35,7 @@ class Forward:
             f"{local}:{port}",
         ]
         self._over = threading.Event()
-        self._process: "subprocess.Popen[bytes] | None" = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name=f"forward {target}", daemon=True)
 
     def __enter__(self) -> Self:

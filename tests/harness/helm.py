@@ -1,18 +1,20 @@
 """The real Helm with one cluster and namespace: runs to an end, refusals as text."""
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from alpha_panda.errors import DependencyUnavailableError
 
 from .build import find_program
 from .cluster import Cluster
 from .command import attempt
+
+if TYPE_CHECKING:
+    import subprocess
 
 SECONDS: Final = 180.0
 

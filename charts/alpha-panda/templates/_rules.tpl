@@ -31,10 +31,11 @@ another runs the operator under exactly these rights and takes each away in turn
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [list, watch, get, create, patch, delete]
-# Say why a pod does not run: crash loops, images that can't be pulled, Secrets that are missing.
+# Say why a pod does not run: crash loops, images that can't be pulled, Secrets that are missing. By an annotation, have
+# the kubelet bring changed manifests into it at once.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 # Tell people what happened, in `kubectl describe`.
 - apiGroups: [events.k8s.io]
   resources: [events]

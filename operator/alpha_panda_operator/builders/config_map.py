@@ -11,6 +11,9 @@ from alpha_panda_operator.view import ResourceView
 
 FILE: Final = "manifests.yaml"
 
+MAX_BYTES: Final = 1024 * 1024
+"""What the API takes of data in one ConfigMap."""
+
 _NOT_PRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 """What JSON may hold as it is and YAML may not, or takes for the end of a line."""
 
@@ -18,6 +21,17 @@ _NOT_PRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud8
 def manifests_file(documents: Iterable[Mapping[str, Any]]) -> str:
     """Return manifests as one multi-document file."""
     return "".join(f"---\n{_line(document)}\n" for document in documents)
+
+
+def too_long(manifest: Mapping[str, Any]) -> str:
+    """Return why a ConfigMap is more than the API takes, and what helps; empty if it is not."""
+    size = sum(len(text.encode()) for text in manifest["data"].values())
+    if size <= MAX_BYTES:
+        return ""
+    return (
+        f"the manifests of all that its pods serve take {size:,} bytes, and a ConfigMap holds {MAX_BYTES:,}: "
+        "move strategies to another account; until then its pods go on with the last manifests that fitted"
+    )
 
 
 def _line(document: Mapping[str, Any]) -> str:

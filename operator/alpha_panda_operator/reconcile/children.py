@@ -1,12 +1,13 @@
 """Makes what shall exist so, and takes away what shall not: server-side apply, and nothing at all where nothing differs.
 
 A child is left alone while it is as our last apply left it (its fingerprint, as watches show it) and the same is wanted.
+After a restart each is read once, and left alone if it says that the same was applied and still has all of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -14,9 +15,10 @@ from alpha_panda.errors import ApiRefusedError, DependencyUnavailableError
 from alpha_panda_operator.cache import Cache
 from alpha_panda_operator.cluster import Cluster, Object
 from alpha_panda_operator.events import Events
-from alpha_panda_operator.facts import ChildFact, child_fact
-from alpha_panda_operator.names import CHILDREN, FIELD_MANAGER, MANAGED_BY_LABEL, Key
+from alpha_panda_operator.facts import ChildFact, child_fact, covers
+from alpha_panda_operator.names import APPLIED, CHILDREN, FIELD_MANAGER, MANAGED_BY_LABEL, Key
 from alpha_panda_operator.reconcile.desired import Desired
+from alpha_panda_operator.reconcile.nudge import nudge
 from alpha_panda_operator.view import ResourceView, digest
 
 log = structlog.get_logger()
@@ -65,7 +67,9 @@ class Children:
             await self._refuse_foreign(view, wanted, key)
         elif known.owner_uid and known.owner_uid != view.uid:
             raise _going(key)
-        found = await self._cluster.apply(wanted.kind, wanted.manifest)
+        elif before is None and known.applied == asked and (left := await self._left(wanted, key, asked)):
+            return left
+        found = await self._cluster.apply(wanted.kind, _noting(wanted.manifest, asked))
         fact = self._noted(found, key)
         healed = before is not None and known is not None and before.wanted == asked
         if (
@@ -80,6 +84,16 @@ class Children:
                 "Healed",
                 f"{key.kind} {key.name} had been changed by somebody else; it is put back",
             )
+        self._applied[key] = _Applied(asked, fact.uid, fact.fingerprint)
+        await nudge(self._cluster, self._cache, known, fact)
+        return fact
+
+    async def _left(self, wanted: Desired, key: Key, asked: str) -> ChildFact | None:
+        """Return a child that an earlier run has applied, if it still is as that left it."""
+        found = await self.live(key)
+        if found is None or not covers(found, wanted.manifest):
+            return None
+        fact = self._noted(found, key)
         self._applied[key] = _Applied(asked, fact.uid, fact.fingerprint)
         return fact
 
@@ -132,6 +146,13 @@ class Children:
             raise _going(key)
         message = f"{key.kind} {key.name} exists already and was made by somebody else; delete or rename it"
         raise ApiRefusedError(HTTPStatus.CONFLICT, NOT_OURS, message)
+
+
+def _noting(manifest: Mapping[str, Any], asked: str) -> dict[str, Any]:
+    """Return what to apply: the manifest with its hash."""
+    metadata = manifest["metadata"]
+    notes = {**(metadata.get("annotations") or {}), APPLIED: asked}
+    return {**manifest, "metadata": {**metadata, "annotations": notes}}
 
 
 def _going(key: Key) -> DependencyUnavailableError:

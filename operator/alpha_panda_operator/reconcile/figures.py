@@ -20,13 +20,13 @@ from alpha_panda.contracts.status_details import (
     StrategyFigures,
     TrackerFigures,
     manifests_problem,
-    risk_strategies,
 )
+from alpha_panda.contracts.status_details import STRATEGY as TOLD_OF_STRATEGY
 from alpha_panda.contracts.stored import ControlReading, ServiceStatus
 from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda_operator.clock import rfc3339
 from alpha_panda_operator.conditions import PENDING, UNKNOWN, Finding
-from alpha_panda_operator.names import BROKER_ACCOUNT, MARKET_FEED
+from alpha_panda_operator.names import BROKER_ACCOUNT, MARKET_FEED, roles_of
 from alpha_panda_operator.reconcile.acceptance import Verdict
 from alpha_panda_operator.view import ResourceView
 
@@ -203,11 +203,11 @@ def _strategy_figures(view: ResourceView, seen: Seen) -> dict[str, Any]:
 
 
 def _of_strategy(view: ResourceView, seen: Seen) -> Iterator[tuple[str, StrategyFigures]]:
+    prefix = f"{TOLD_OF_STRATEGY}{view.key.name}."
     for account in view.accounts:
         report = seen.reports.get(("risk", account))
-        own = risk_strategies(report.details).get(view.key.name) if report else None
-        if own is not None:
-            yield account, own
+        if report is not None and any(name.startswith(prefix) for name in report.details):
+            yield account, StrategyFigures.of(report.details, prefix)
 
 
 def _sum(amounts: list[str | None]) -> str | None:
@@ -254,8 +254,9 @@ def _time(ts: int | None) -> str | None:
 
 def stale_manifests(view: ResourceView, seen: Seen) -> str:
     """Return why a pod of the resource can't use its present manifests; empty if all can."""
-    for (service, resource), report in seen.reports.items():
-        problem = manifests_problem(report.details)
-        if problem and resource == view.key.name:
-            return f"{service}: {problem}"
+    for role in roles_of(view.key.kind):
+        report = seen.reports.get((role.name, view.key.name))
+        problem = manifests_problem(report.details) if report is not None else None
+        if problem:
+            return f"{role.name}: {problem}"
     return ""

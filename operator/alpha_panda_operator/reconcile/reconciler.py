@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -12,6 +13,7 @@ from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.domain.sessions import SessionState
 from alpha_panda.errors import ApiRefusedError
 from alpha_panda.runtime.venues import rules_of
+from alpha_panda_operator.builders.config_map import too_long
 from alpha_panda_operator.builders.deployment import deployment, unpin
 from alpha_panda_operator.builders.workload import Workload, replicas_of
 from alpha_panda_operator.cache import Cache, Place
@@ -24,6 +26,7 @@ from alpha_panda_operator.events import Events
 from alpha_panda_operator.facts import ChildFact
 from alpha_panda_operator.names import (
     BROKER_ACCOUNT,
+    CONFIG_MAP,
     DEPLOYMENT,
     FINALIZER,
     MARKET_FEED,
@@ -195,7 +198,9 @@ class Reconciler:
         config, children = self._parts.config, self._parts.children
         made = workloads_of(view, self.world, config)
         kept = [
-            (await children.bring(view, wanted)).key for wanted in supporting(view, self.world, config, made)
+            (await children.bring(view, wanted)).key
+            for wanted in supporting(view, self.world, config, made)
+            if _fits(wanted)
         ]
         held: list[str] = []
         for workload in made:
@@ -401,6 +406,13 @@ class Reconciler:
                 "ControlPublished", False, "StoreUnavailable", f"its trading state was not written: {problem}"
             )
         return Finding.of("ControlPublished", True, "Published", "its trading state is in Redis and renewed")
+
+
+def _fits(wanted: Desired) -> bool:
+    """Refuse, in a trader's words, what the API would refuse in its own."""
+    if wanted.kind is CONFIG_MAP and (why := too_long(wanted.manifest)):
+        raise ApiRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLong", why)
+    return True
 
 
 def _update_pending(progress: Progress) -> Finding:

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -9,10 +10,12 @@ from typing import TypeVar
 import typer
 
 from alpha_panda.adapters.clock import RealClock
-from alpha_panda.errors import UserInputError
+from alpha_panda.errors import DependencyUnavailableError, UserInputError
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import Settings, env_name, load_settings
+
+from .person_login import DENIED, REMEDY, log_in_as_person
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ async def connected(settings: Settings) -> AsyncIterator[Ports]:
 def over_ports(work: Callable[[Ports, Settings], Awaitable[T]]) -> T:
     """Run a command's work to its end. Ctrl-C is a failure here: what was asked for may be half done."""
     settings = load_settings()
+    if log_in_as_person(settings, os.environ):
+        settings = load_settings()
     _log_little(settings)
 
     async def main() -> T:
@@ -49,6 +54,10 @@ def over_ports(work: Callable[[Ports, Settings], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(main())
+    except DependencyUnavailableError as error:
+        if DENIED in str(error):
+            typer.echo(f"note: {REMEDY}", err=True)
+        raise
     except KeyboardInterrupt:
         typer.echo("failed: interrupted; what was done so far stands, look before you repeat it", err=True)
         raise typer.Exit(1) from None

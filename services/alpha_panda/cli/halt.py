@@ -15,6 +15,7 @@ from alpha_panda.runtime.settings import Settings
 
 from .connecting import over_ports, person
 from .output import ByOption, Form, FormOption, moment, say, say_json, say_table, warn
+from .person_login import DENIED, REMEDY
 from .plugin_places import InPod, runs
 
 app = typer.Typer()
@@ -101,6 +102,8 @@ def halt(  # noqa: PLR0913, PLR0917 - a command's options
             _say_rest(item)
         for problem in item.problems:
             warn(f"failed: {item.latch.scope}: {problem}")
+    if any(DENIED in problem for item in halts for problem in item.problems):
+        warn(f"note: {REMEDY}")
     if not all(item.complete for item in halts):
         raise typer.Exit(1)
 

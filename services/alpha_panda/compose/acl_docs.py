@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from alpha_panda.adapters.redis.acl import SETTINGS, Rights, RoleRights, all_roles
+from alpha_panda.adapters.redis.acl import SETTINGS, Rights, RoleRights, all_roles, person_rights
 from alpha_panda.contracts.keys import KeyMap
 
 PAGE: Final = "redis-acl.md"
 FEED, ACCOUNT, STRATEGY = "demo", "paper", "momentum"
 PREFIX: Final = "trading."
 """What the page shows a prefix with: as the cluster's `<namespace>.` would be."""
+
+INSTALLATION: Final = "alpha-panda"
+"""The installation whose platform a person halts: in a cluster the release's name."""
 
 _OWNERS: Final = {
     "market-feed": FEED,
@@ -73,7 +76,7 @@ _ROLES: Final = {
 def render_acl() -> str:
     """Return the Markdown page: what each role is for, then its lines for one Redis, for two, and with a prefix."""
     roles = all_roles(KeyMap(), feed=FEED, account=ACCOUNT, strategy=STRATEGY)
-    below = all_roles(KeyMap(PREFIX), feed=FEED, account=ACCOUNT, strategy=STRATEGY)
+    below = all_roles(KeyMap(PREFIX, INSTALLATION), feed=FEED, account=ACCOUNT, strategy=STRATEGY)
     return "\n".join(
         [
             *_head(),
@@ -100,14 +103,37 @@ def render_acl() -> str:
             "",
             "## With a prefix",
             "",
-            f"`ALPHAPANDA_TOPIC_PREFIX={PREFIX}` goes before every key, and nothing else changes. The engine's line:",
+            f"`ALPHAPANDA_TOPIC_PREFIX={PREFIX}` goes before every key; with `ALPHAPANDA_INSTALLATION={INSTALLATION}`, as in a",
+            "cluster, that goes before the platform's keys instead. The engine's line:",
             "",
             *_block([setuser("engine", below["engine"])]),
+            "",
+            *_in_pods(),
             "",
             *_notes(roles),
             "",
         ]
     )
+
+
+def _in_pods() -> list[str]:
+    platform = person_rights(KeyMap("", INSTALLATION), ())
+    accounts = person_rights(KeyMap(PREFIX, INSTALLATION), ["*"])
+    names = ("roles.risk.extraVolumes", "operator.extraVolumes")
+    return [
+        "## Persons' commands in a cluster",
+        "",
+        "`kubectl alpha-panda halt`, `resume`, `orders` and `dlq` run in the account's risk pod, with `--all` in a pod of the",
+        f"operator. Their users may less than a person: `{user_of('risk')}` can't settle an order (`orders resolve`), and `operator`",
+        "can neither set nor clear a latch (`halt --all`, `resume --all`). So give the pods a second Secret, with the keys of a",
+        f"role's, and mount it at `ALPHAPANDA_PERSON_CREDENTIALS` by `{names[0]}` and `{names[1]}`",
+        "(an example is in [../kubernetes/security.md](../kubernetes/security.md#the-login-of-persons-commands)). The services",
+        "never log in as this user.",
+        "",
+        f"In the namespace `{PREFIX.removesuffix('.')}` for all of its accounts, and in the operator's for the platform alone:",
+        "",
+        *_block([setuser("person", accounts), setuser("person-platform", platform)]),
+    ]
 
 
 def setuser(role: str, rights: Rights | RoleRights) -> str:

@@ -191,12 +191,18 @@ class ControlRoom:
         await self._forget(latches, reason)
         for latch in latches:
             await self._clear(latch)
-        notes = (standing_cause(latch) for latch in latches)
+        reading = await self.reading(scope)
+        notes = [*map(standing_cause, latches), *await self._tell_again(reading, latch_ids)]
         return Resumption(
-            cleared=latches,
-            reading=await self.reading(scope),
-            notes=tuple(dict.fromkeys(note for note in notes if note)),
+            cleared=latches, reading=reading, notes=tuple(dict.fromkeys(note for note in notes if note))
         )
+
+    async def _tell_again(self, reading: ControlReading, latch_ids: Sequence[str]) -> list[str]:
+        """Tell Kafka once more of latches that were set anew under these ids: their end may have come after that."""
+        again = [latch for latch in reading.latches if latch.latch_id in latch_ids]
+        told = await self._tell_all(again) if again else []
+        stands = [f"{latch.latch_id} was set anew meanwhile, by {latch.set_by}: it stands" for latch in again]
+        return [*stands, *(problem for _, problems in told for problem in problems)]
 
     async def _forget(self, latches: Sequence[Latch], reason: str) -> None:
         """Tell Kafka, so that a loss of Redis does not bring the latches back."""

@@ -184,6 +184,13 @@ class Settings(KafkaSettings, RedisSettings):
         "Why: longer than one request to Kafka or Redis may take, short for a person who waits.",
     )
 
+    person_credentials: str = Field(
+        default="/var/run/alpha-panda/person",
+        description="Directory with the login by which operators' commands reach Kafka and Redis, in files as a role's "
+        "Secret has keys (`redis-username`, `redis-password` …); services never look there; missing or empty: they log in "
+        "as the service does. Why: a person may clear a latch and settle an order, which no pod's own user may.",
+    )
+
     clock_skew_max_ms: Annotated[int, Ge(0)] = Field(
         default=200,
         description="How far a clock may be off the store's, and how far in the future a time may lie, in ms. "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from alpha_panda.errors import DependencyUnavailableError
 from e2e.node.installation import ROOT, Installation
 from e2e.node.tape import Tape
 from harness.kubectl import Kubectl
@@ -17,6 +18,9 @@ KINDS: Final = ("strategies", "brokeraccounts", "marketfeeds")
 ROLES: Final = ("market-feed", "feed-cacher", "strategy", "risk", "engine", "order-tracker")
 EXAMPLE: Final = ROOT / "examples" / "01-paper-momentum"
 BUSY: Final = Path(__file__).parent / "manifests" / "busy.yaml"
+
+HOPELESS: Final = 4
+"""Restarts of a container that no test causes."""
 
 READY: Final = {
     "marketfeeds": ("Accepted", "Ready", "FeedFresh"),
@@ -62,7 +66,7 @@ class Desk:
         found = self.kubectl.get(kind, name).get("status", {}).get("conditions", [])
         return next((item for item in found if item["type"] == type_), {})
 
-    def expect(  # noqa: PLR0913 - what a condition is made of
+    def expect(  # noqa: PLR0917 - what is expected, and for how long
         self, kind: str, name: str, type_: str, status: str, reason: str = "", seconds: float = SECONDS
     ) -> float:
         """Wait for a condition; return how long it took (seconds)."""
@@ -73,7 +77,7 @@ class Desk:
             return seen.get("status") == status and reason in ("", seen.get("reason"))
 
         try:
-            self.installation.wait_until(holds, f"{kind}/{name} {type_}={status} {reason}", seconds)
+            self.wait_until(holds, f"{kind}/{name} {type_}={status} {reason}", seconds)
         except Exception as error:
             error.add_note(f"it has: {self.kubectl.get(kind, name).get('status')}")
             raise
@@ -119,8 +123,16 @@ class Desk:
         return {pod["metadata"]["name"]: f"{pod['metadata']['uid']} {_restarts(pod)}" for pod in self.pods()}
 
     def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
-        """Wait; the error says how the cluster is."""
-        self.installation.wait_until(holds, what, seconds)
+        """Wait; the error says how the cluster is. A pod that crashes again and again ends the wait."""
+
+        def looked() -> bool:
+            hopeless = [pod["metadata"]["name"] for pod in self.pods() if _restarts(pod) >= HOPELESS]
+            if hopeless:
+                log = self.kubectl("logs", hopeless[0], "--previous", "--tail=20")
+                raise DependencyUnavailableError("test cluster", f"{what}: {hopeless} crash:\n{log}")
+            return holds()
+
+        self.installation.wait_until(looked, what, seconds)
 
 
 def _restarts(pod: Mapping[str, Any]) -> int:

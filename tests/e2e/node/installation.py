@@ -1,12 +1,11 @@
 """The one installation that the tests on the node share: the packaged chart, with the development pair."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from alpha_panda.testing.servers.ports import free_ports
 from e2e.node.values import values
@@ -16,6 +15,9 @@ from harness.command import run, wait_until
 from harness.forward import Forward
 from harness.helm import Helm
 from harness.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROOT: Final = Path(__file__).parents[3]
 NAME: Final = "alpha-panda"
@@ -43,7 +45,7 @@ class Installation:
 
     def package(self, chart: Path = ROOT / "charts" / NAME) -> Path:
         """Pack a chart as a release does; return the file."""
-        tool = [sys.executable, ROOT / "tools" / "package_chart.py", chart, self.folder]
+        tool: list[str | Path] = [sys.executable, ROOT / "tools" / "package_chart.py", chart, self.folder]
         env = {**os.environ, "HELM": str(find_program("helm"))}
         return Path(run(tool, seconds=SECONDS, env=env).strip())
 
@@ -77,7 +79,7 @@ class Installation:
             folder.chmod(0o777)
             self.cluster.kubectl.apply(_disk(f"{NAME}-{store}", f"data-{NAME}-{store}-0", folder))
 
-    def upgrade(self, package: Path, **changes: Any) -> None:  # noqa: ANN401 - values of the chart
+    def upgrade(self, package: Path, **changes: Any) -> None:
         """`helm upgrade` to a package, with other values; returns when all is ready."""
         self.helm("upgrade", NAME, package, "--wait", "--timeout=120s", values=_merged(self.values, changes))
 
@@ -148,7 +150,7 @@ def _disk(name: str, claim: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _merged(base: Any, changes: Any) -> Any:  # noqa: ANN401 - JSON
+def _merged(base: Any, changes: Any) -> Any:
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
     return {**base, **{name: _merged(base.get(name), value) for name, value in changes.items()}}

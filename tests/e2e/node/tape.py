@@ -9,6 +9,7 @@ from typing import Final, Self, TypeVar
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.compose.transports import connected
+from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType
 from alpha_panda.contracts.events import Envelope
 from alpha_panda.contracts.topics import DLQ_SUFFIX, TopicMap
@@ -18,7 +19,7 @@ from alpha_panda.ports import EventBus, Record
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.settings import load_settings
-from alpha_panda.testing.processes.recorder import Recorder
+from alpha_panda.testing.processes.recorder import Recorder, Story
 from alpha_panda.testing.processes.verdict import book_faults, end_faults, journal_faults, letter_faults
 from harness.command import wait_until
 
@@ -181,9 +182,16 @@ class Tape:
 
 
 def _unasked(recorder: Recorder) -> list[str]:
-    """Signals that have an outcome and were never among the raw ones; risk makes closing ones itself."""
+    """Signals that have an outcome and were never among the raw ones, though neither strategy nor risk made it so."""
     return [
         name
         for name, story in recorder.stories.items()
-        if story.ends and not story.raw and not story.validated and not name.startswith("external:")
+        if story.ends
+        and not (story.raw or story.validated or suppressed(story))
+        and not name.startswith("external:")
     ]
+
+
+def suppressed(story: Story) -> bool:
+    """Whether the strategy itself gave a signal up, for its tick was too old: it is told, and never was a raw one."""
+    return Code.SIGNAL_SUPPRESSED.value in story.codes

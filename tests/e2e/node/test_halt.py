@@ -24,7 +24,7 @@ WITHIN = SEND_WITHIN + 1.0
 def kubectl_alpha_panda(desk: Desk, *words: str) -> str:
     """Run the plugin as kubectl does: by its name, with the user's kubeconfig."""
     plugin = desk.installation.folder / "kubectl-alpha_panda"  # as an installation of the package makes it
-    plugin.write_text(f"#!/bin/sh\nexec {sys.executable} -m alpha_panda.cli.plugin \"$@\"\n", encoding="utf-8")
+    plugin.write_text(f'#!/bin/sh\nexec {sys.executable} -m alpha_panda.cli.plugin "$@"\n', encoding="utf-8")
     plugin.chmod(0o755)
     program = find_program("kubectl")
     path = os.pathsep.join([str(plugin.parent), str(program.parent), os.environ["PATH"]])

@@ -7,7 +7,7 @@ from alpha_panda.domain.ids import signal_id
 from alpha_panda.runtime.context import Ports
 from e2e.node.containers import kill_container
 from e2e.node.desk import ROLES, Desk
-from e2e.node.tape import Tape
+from e2e.node.tape import Tape, suppressed
 
 Tell = Callable[[str], None]
 
@@ -48,15 +48,13 @@ def _kill(desk: Desk, role: str) -> None:
 def _replaced(desk: Desk, role: str, before: dict[str, str]) -> bool:
     """Whether all pods of a role are ready, and each is another or has another container than before."""
     pods = desk.pods(role)
-    ready = [
-        status["ready"] for pod in pods for status in pod["status"].get("containerStatuses", [])
-    ]
+    ready = [status["ready"] for pod in pods for status in pod["status"].get("containerStatuses", [])]
     return ready == [True] * len(before) and not desk.uids(role).items() & before.items()
 
 
 def _raw(tape: Tape) -> set[str]:
-    """Return the signals in `signals.raw`."""
-    return {name for name, story in tape.recorder.stories.items() if story.raw}
+    """Return the signals in `signals.raw`, and those that the strategy itself gave up."""
+    return {name for name, story in tape.recorder.stories.items() if story.raw or suppressed(story)}
 
 
 def _sent(tape: Tape) -> set[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from alpha_panda.contracts.enums import Code
-from e2e.node.desk import ROOT, Desk
+from alpha_panda.contracts.codes import Code
+from e2e.node.desk import Desk
+from e2e.node.installation import ROOT
 
 Tell = Callable[[str], None]
 

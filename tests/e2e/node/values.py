@@ -64,10 +64,10 @@ def values(forwarded: int, storage_class: str | None) -> dict[str, Any]:
             "resources": LITTLE,
             "config": {
                 "leader": {
-                    "leaseSeconds": 6,
+                    "leaseSeconds": 10,
                     "renewSeconds": 1,
-                    "giveUpSeconds": 4,
-                    "callTimeoutSeconds": 2,
+                    "giveUpSeconds": 7,
+                    "callTimeoutSeconds": 3,
                 },
                 "codePollSeconds": 1,
                 "teardownSettleSeconds": 0.5,

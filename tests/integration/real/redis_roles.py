@@ -20,7 +20,7 @@ from alpha_panda.adapters.redis.statuses import RedisStatusStore
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, FeedMode, TradingState
 from alpha_panda.contracts.keys import KeyMap, feed_lease, risk_lease, strategy_lease, tracker_lease
-from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import (
     CLEARED,
     Checkpoint,
@@ -41,6 +41,7 @@ from contracts.samples import CANCELLED, FILLED, LOST, PLACED, entry, latch, sig
 FEED, STRATEGY, TOKEN = "demo", "momentum", 738561
 KEYS: Final = KeyMap("contract.")
 ROLES: Final = all_roles(KEYS, feed=FEED, account=ACCOUNT, strategy=STRATEGY)
+PLATFORM_KEYS: Final = KeyMap("", "inst")
 SCOPES: Final = scopes_of(ACCOUNT, STRATEGY)
 PASSWORD: Final = "secret"  # noqa: S105 - of users that live for one test
 TTL: Final = 60.0
@@ -231,7 +232,7 @@ async def risk_work(at: Place) -> None:
         await stores.control.set_latch(latch("more", scope))
     for scope in SCOPES:  # those of the platform too: of any of its accounts the risk clears them
         await stores.control.set_latch(latch("named", scope))
-        assert await stores.control.clear_latch(scope, "named")
+        assert await stores.control.clear_latch(scope, "named", set_at=1)
     assert await stores.control.teardowns() == ()
     requests = await stores.control.clear_requests(SCOPES)
     assert {request.scope for request in requests} == set(SCOPES)
@@ -315,7 +316,7 @@ async def person_work(at: Place) -> None:
         await control.set_latch(latch("hand", scope))
         await control.set_latch(latch("more", scope))
         await control.read([scope])
-        assert await control.clear_latch(scope, "hand")
+        assert await control.clear_latch(scope, "hand", set_at=1)
     assert await journal.epoch() == at.desk.epoch
     (doubtful,) = await journal.in_doubt()
     assert await journal.find_tag(doubtful.tag) == await journal.get("p1")
@@ -323,6 +324,19 @@ async def person_work(at: Place) -> None:
     placed = await journal.settle("p1", doubtful.attempt, PLACED, doubtful)
     assert await journal.resting() == await journal.unacknowledged() == [placed]
     assert await journal.fill("p1", placed.revision, CANCELLED)
+
+
+async def platform_person_work(servers: Servers, rights: RoleRights) -> None:
+    """What `halt --all` and `resume --all` ask of the stores where no account's keys are within reach."""
+    servers.clear()
+    servers.allow("platform", rights)
+    async with databases(servers, "platform", keys=PLATFORM_KEYS) as (_, journal):
+        control = RedisControlStore(journal)
+        for latch_id in ("hand", "more"):
+            await control.set_latch(latch(latch_id, PLATFORM))
+        await control.read([PLATFORM])
+        assert await control.clear_latch(PLATFORM, "hand", set_at=1)
+    servers.forget_scripts()
 
 
 Work = Callable[[Place], Awaitable[None]]

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from alpha_panda.adapters.redis.acl import SETTINGS, Rights, RoleRights, all_roles, strategy_rights
+from alpha_panda.adapters.redis.acl import (
+    SETTINGS,
+    Rights,
+    RoleRights,
+    all_roles,
+    person_rights,
+    strategy_rights,
+)
 from alpha_panda.adapters.redis.durability import APPENDFSYNC, durability_problems
 from alpha_panda.compose.acl_docs import render_acl, user_of
 from alpha_panda.contracts.enums import TradingState
@@ -29,6 +36,7 @@ from integration.real.redis_roles import (
     FEED,
     KEYS,
     PASSWORD,
+    PLATFORM_KEYS,
     QUOTE,
     ROLES,
     SCOPES,
@@ -41,6 +49,7 @@ from integration.real.redis_roles import (
     databases,
     opened,
     place,
+    platform_person_work,
     work,
 )
 
@@ -143,6 +152,28 @@ def _less(rights: Rights) -> list[tuple[str, Rights]]:
 async def test_no_right_is_one_too_many(apart: Servers, role: str, less: str, rights: RoleRights) -> None:
     with pytest.raises(AlphaPandaError, match=DENIED):
         await work(apart, role, rights)
+
+
+PLATFORM_PERSON = person_rights(PLATFORM_KEYS, ())
+
+
+async def test_who_halts_the_platform_alone_works_with_these_rights(
+    apart: Servers, together: Servers
+) -> None:
+    for servers in (apart, together):
+        servers.forget_scripts()
+        await platform_person_work(servers, PLATFORM_PERSON)
+    written = {key for key in PLATFORM_PERSON.journal.writes | PLATFORM_PERSON.journal.reads if "*" in key}
+    assert written == set()  # no account's, no strategy's, no other installation's
+
+
+@pytest.mark.parametrize(
+    "journal", [pytest.param(part, id=name) for name, part in sorted(_less(PLATFORM_PERSON.journal), key=str)]
+)
+async def test_nor_is_one_of_these_too_many(apart: Servers, journal: Rights) -> None:
+    apart.forget_scripts()
+    with pytest.raises(AlphaPandaError, match=DENIED):
+        await platform_person_work(apart, replace(PLATFORM_PERSON, journal=journal))
 
 
 async def test_the_right_to_see_settings_lets_a_service_check_all_of_them(
@@ -354,7 +385,7 @@ async def test_the_pages_lines_make_users_that_work(own_redis_server: RedisServe
 
 def test_redis_takes_every_line_of_the_page(own_redis_server: RedisServer) -> None:
     lines = [line for block in _blocks() for line in block]
-    assert len(lines) == 8 + 7 + 8 + 1
+    assert len(lines) == 8 + 7 + 8 + 1 + 2
     with own_redis_server.client(decode_responses=True) as client:
         for line in lines:
             assert client.execute_command(*line.split()) in {True, "OK"}

@@ -46,6 +46,11 @@ def test_names_follow_the_release() -> None:
     assert operator_config(*OWN, "installation=mine").installation == "mine"
 
 
+def test_resources_without_a_label_are_served_whatever_the_installations_name_is() -> None:
+    assert operator_config(*OWN).serve_unlabelled
+    assert operator_config(*OWN, "watchNamespaces[0]=desk").serve_unlabelled
+
+
 def test_an_installation_of_a_long_name_gets_a_short_one_that_is_its_own() -> None:
     names = {operator_config(*OWN, f"fullnameOverride={'a' * 45}{last}").installation for last in "bc"}
     assert len(names) == 2

@@ -91,11 +91,11 @@ class WatchedBus:
 class Installation:
     """Accounts `paper` and `second`, strategy `alpha`, feed `demo`, all Active; another installation beside it."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", installation: str = "") -> None:
         self.prefix = prefix
         self.clock = SteppedClock()
         ids = SeededIds(1)
-        self.database = MemoryDatabase(self.clock, ids.child("store"), KeyMap(prefix))
+        self.database = MemoryDatabase(self.clock, ids.child("store"), KeyMap(prefix, installation))
         self.memory_bus = MemoryBus(self.clock, ids=ids.child("bus"))
         self.bus = WatchedBus(self.memory_bus)
         self.control = MemoryControlStore(self.database)

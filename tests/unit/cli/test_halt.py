@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE
+from alpha_panda.cli import connecting
 from alpha_panda.cli.halt import scope_of
+from alpha_panda.cli.person_login import REMEDY
+from alpha_panda.contracts.codec import decode_event
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.scopes import PLATFORM
 from alpha_panda.contracts.stored import Latch
-from alpha_panda.errors import UserInputError
+from alpha_panda.errors import DependencyUnavailableError, TopicMismatchError, UserInputError
+from unit.cli.installed import START, Installation
 from unit.cli.kit import Alpha, Called
 from unit.cli.operating import Operator
 
@@ -57,7 +61,7 @@ def test_a_halt_that_redis_forgot_while_kafka_was_told_is_in_force_all_the_same(
 def test_what_concerns_every_account_is_kept_by_every_account(
     operator: Operator, words: list[str], scope: str
 ) -> None:
-    """Each order-tracker puts back its own topic alone, and its account may trade after that."""
+    """Where there is no installation: all its accounts are below one prefix."""
     called = halted(operator, *words)
     assert called.code == 0
     assert called.json["halts"][0]["kept_in"] == ["paper.control", "second.control"]
@@ -68,6 +72,96 @@ def test_what_concerns_every_account_is_kept_by_every_account(
         scope,
         scope,
     ]
+
+
+@pytest.fixture
+def in_operators_pod(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """No prefix; and an installation, whose platform's keys and topic are the same below all prefixes."""
+    operator.site = Installation(installation="inst")
+    monkeypatch.setattr(connecting, "connected", operator.site.connected)
+    monkeypatch.setenv("ALPHAPANDA_INSTALLATION", "inst")
+    operator.run(operator.site.control.put_spec(PLATFORM, ACTIVE, 1e9))
+    return operator
+
+
+def test_a_place_without_accounts_halts_the_platform_of_all_prefixes_for_good(
+    in_operators_pod: Operator,
+) -> None:
+    operator = in_operators_pod
+    called = halted(operator, "--all")
+    (halt,) = called.json["halts"]
+    assert (called.code, halt["complete"], halt["kept_in"]) == (0, True, ["inst.platform-control"])
+    latch_id = halt["latch"]["id"]
+    assert operator("resume", "--all", "--latch", latch_id, "--by", "bob").code == 0
+    assert operator.run(operator.site.state(PLATFORM)) is ACTIVE
+    records = operator.run(operator.site.records("inst.platform-control"))
+    changes = [decode_event(record.value).data for record in records]
+    assert [(item.action, item.set_by) for item in changes] == [("set", "ann"), ("cleared", "bob")]  # type: ignore[union-attr]
+    assert {record.key for record in records} == {f"platform/{latch_id}"}
+
+
+def test_there_too_a_halt_that_kafka_has_not_is_no_success(
+    in_operators_pod: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = in_operators_pod
+    operator.site.memory_bus.faults.fail_sends(1)
+    called = halted(operator, "--all")
+    assert called.code == 1
+    assert "not kept in Kafka" in called.err
+    assert operator.run(operator.site.state(PLATFORM)) is HALTED
+    latch_id = called.json["halts"][0]["latch"]["id"]
+
+    async def mismatched(_: object) -> None:
+        raise TopicMismatchError("inst.platform-control has 6 partitions, 1 is wanted")
+
+    monkeypatch.setattr(operator.site.memory_bus, "ensure_topics", mismatched)
+    again = halted(operator, "--all", "--latch", latch_id)
+    assert again.code == 1
+    assert "6 partitions" in again.err
+    assert again.json["halts"][0]["in_force"]  # what acts is said all the same
+    cleared = operator("resume", "--all", "--latch", latch_id)
+    assert cleared.code == 1
+    assert "nothing was cleared" in cleared.err
+    assert operator.run(operator.site.latch_ids(PLATFORM)) == [latch_id]
+
+
+def test_who_may_not_halt_learns_what_right_is_missing(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def denied(*_: object) -> None:
+        raise DependencyUnavailableError("redis", "evalsha: NOPERM this user has no permissions")
+
+    monkeypatch.setattr(operator.site.control, "set_latch", denied)
+    called = halted(operator, "paper")
+    assert called.code == 1
+    assert "NOT in force" in called.err
+    assert called.err.count(REMEDY) == 1
+    monkeypatch.setattr(operator.site.control, "read", denied)
+    called = operator("resume", "paper")
+    assert called.code == 1
+    assert REMEDY in called.err
+
+
+def test_a_resume_spares_what_was_set_anew_meanwhile(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = operator.site
+    latch_id = halted(operator, "paper", "--latch", "mine").json["halts"][0]["latch"]["id"]
+    cleared = site.control.clear_latch
+
+    async def overtaken(scope: str, name: str, *, set_at: int | None = None) -> bool:
+        """Somebody else was quicker, and then halted again."""
+        await cleared(scope, name)
+        anew = Latch(latch_id=name, scope=scope, state=HALTED, reason="anew", set_by="bob", set_at=START + 9)
+        await site.control.set_latch(anew)
+        return await cleared(scope, name, set_at=set_at)
+
+    monkeypatch.setattr(site.control, "clear_latch", overtaken)
+    called = operator("resume", "paper", "--latch", latch_id, "-o", "json")
+    assert [(item["id"], item["reason"]) for item in called.json["latches"]] == [(latch_id, "anew")]
+    assert called.json["state"] == "Halted"
+    assert "was set anew meanwhile, by bob" in called.json["notes"][0]
+    assert [(item.action, item.reason) for item in operator.run(site.told())][-1] == ("set", "anew")
 
 
 def test_reducing_lets_positions_be_closed(operator: Operator) -> None:

@@ -443,3 +443,38 @@ def test_the_fields_at_a_place_are_those_of_the_model_there() -> None:
     assert "class" in fields_at(Strategy, ("spec",))
     assert fields_at(Strategy, ("spec", "parameters", "x")) == []
     assert fields_at(Strategy, ("nowhere",)) == []
+
+
+def test_a_pod_finds_files_in_the_volumes_that_its_manifests_name(tmp_path: Path) -> None:
+    code = {"file": "mine.py", "configMap": "mine"}
+    documents = [
+        feed(),
+        feed("claimed", source={"replay": {"path": "a.csv", "volumeClaim": "prices"}}),
+        feed("mapped", source={"replay": {"path": "a.csv", "configMap": "prices"}}),
+        feed("beside", source={"replay": {"path": "a.csv"}}),
+        account(),
+        strategy("own", type=None, code=code),
+        strategy("plain"),
+    ]
+    file = tmp_path / "manifests.yaml"
+    file.write_text("---\n".join(yaml.safe_dump(_without_none(each)) for each in documents), encoding="utf-8")
+
+    def places(found: ResourceSet) -> dict[str, str]:
+        return {resource.metadata.name: str(found.directory_of(resource)) for resource in found}
+
+    beside = str(tmp_path)
+    data, own = "/etc/alpha-panda/data", "/etc/alpha-panda/code"
+    assert places(load_manifests([file], complete=False)) == {
+        **dict.fromkeys(("demo", "beside", "paper", "plain"), beside),
+        "claimed": data,
+        "mapped": data,
+        "own": own,
+    }
+    assert set(places(load_manifests([file])).values()) == {beside}  # a run in one process has no volumes
+
+
+def _without_none(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **document,
+        "spec": {name: value for name, value in document["spec"].items() if value is not None},
+    }

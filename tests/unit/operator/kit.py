@@ -227,7 +227,11 @@ class FakeCluster:
         found = self.objects.get((kind.kind, name))
         if found is None:
             return None
-        found["spec"] = {**found.get("spec", {}), **patch["spec"]}
+        if "spec" in patch:
+            found["spec"] = {**found.get("spec", {}), **patch["spec"]}
+        if "metadata" in patch:
+            notes = found["metadata"].setdefault("annotations", {})
+            notes |= patch["metadata"]["annotations"]
         found["metadata"]["resourceVersion"] = str(next(_numbers))
         return copy.deepcopy(found)
 

@@ -61,6 +61,20 @@ async def test_a_listing_reads_all_pages_as_of_now() -> None:
     assert b'api_requests_total{code="200",resource="configmaps",verb="list"} 3.0' in metrics.text()
 
 
+async def test_a_listing_can_be_taken_page_by_page() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        metadata = {} if "continue" in request.query else {"continue": "2"}
+        return web.json_response(
+            {"items": [{"n": len(metadata)}], "metadata": {"resourceVersion": "7", **metadata}}
+        )
+
+    pages: list[list[dict[str, Any]]] = []
+    async with api(handler) as (cluster, _):
+        listing = await cluster.list(CONFIG_MAP, take=pages.append)
+    assert pages == [[{"n": 1}], [{"n": 0}]]
+    assert (listing.items, listing.version) == ([], "7")
+
+
 async def test_only_the_namespaces_that_are_named_are_listed() -> None:
     paths: list[str] = []
 

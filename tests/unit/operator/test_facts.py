@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alpha_panda_operator.facts import child_fact, fingerprint, foreign_fields, pod_fact
+from alpha_panda_operator.facts import child_fact, covers, fingerprint, foreign_fields, pod_fact
 from alpha_panda_operator.names import FIELD_MANAGER, Key
 from unit.operator.kit import child, with_metadata
 
@@ -123,3 +123,24 @@ def test_objects_of_others_are_no_facts() -> None:
     stranger = {"metadata": {"name": "x", "namespace": "desk", "uid": "u", "resourceVersion": "1"}}
     assert child_fact(stranger, "Deployment") is None
     assert pod_fact(stranger) is None
+
+
+@pytest.mark.parametrize(
+    ("live", "covered"),
+    [
+        ({"a": {"b": [{"c": 1}]}}, True),
+        ({"a": {"b": [{"c": 1, "default": 2}], "more": 3}, "status": {}}, True),
+        ({"a": {"b": [{"c": 2}]}}, False),
+        ({"a": {"b": [{"c": 1}, {"c": 2}]}}, False),
+        ({"a": {"b": [{}]}}, False),
+        ({"a": {"b": {"c": 1}}}, False),
+        ({"a": None}, False),
+        ({}, False),
+    ],
+)
+def test_an_object_covers_what_it_has_all_of(live: dict[str, Any], covered: bool) -> None:
+    assert covers(live, {"a": {"b": [{"c": 1}]}}) is covered
+
+
+def test_what_is_empty_need_not_be_there() -> None:
+    assert covers({}, {"a": {}, "b": []})

@@ -47,11 +47,46 @@ async def test_a_change_wakes_the_resource_and_those_that_depend_on_it() -> None
     for resource in (feed(), account(), strategy(), strategy("other", accounts=["x"], marketFeed="y")):
         made.resource_event("ADDED", resource)
     await woken(made.work, clock)
-    made.resource_event("MODIFIED", with_metadata(feed()))
+    made.resource_event("MODIFIED", with_metadata(feed(), generation=2))
     assert await woken(made.work, clock) == {FEED, PAPER, MOMO}
-    made.resource_event("MODIFIED", with_metadata(strategy()))
+    made.resource_event("MODIFIED", with_metadata(strategy(), generation=2))
     assert await woken(made.work, clock) == {FEED, PAPER, MOMO}
     assert await woken(made.urgent, clock) >= {PAPER, MOMO}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"generation": 2},
+        {"uid": "another"},
+        {"annotations": {"alphapanda.io/paused": "true"}},
+        {"labels": {"alphapanda.io/installation": "alpha-panda"}},
+        {"deletionTimestamp": "2026-01-05T08:00:00Z"},
+    ],
+)
+async def test_a_status_alone_wakes_nobody_else_and_all_else_does(more: dict[str, Any]) -> None:
+    made, clock = intake()
+    for resource in (feed(), account(), strategy()):
+        made.resource_event("ADDED", resource)
+    await woken(made.work, clock)
+    await woken(made.urgent, clock)
+    made.resource_event("MODIFIED", {**with_metadata(account()), "status": {"signalsToday": 1}})
+    assert await woken(made.work, clock) == {PAPER}
+    assert await woken(made.urgent, clock) == set()
+    made.resource_event("MODIFIED", with_metadata(account(), **more))
+    assert await woken(made.work, clock) == {FEED, PAPER, MOMO}
+    assert PAPER in await woken(made.urgent, clock)
+
+
+async def test_a_listing_may_come_in_parts() -> None:
+    made, _ = intake()
+    gone = with_metadata(strategy("gone"))
+    made.resource_event("ADDED", gone)
+    present = made.resources_shown("Strategy", [with_metadata(strategy("a"))])
+    present |= made.resources_shown("Strategy", [with_metadata(strategy("b"))])
+    assert set(made.cache.resources) == {Key("Strategy", NAMESPACE, name) for name in ("gone", "a", "b")}
+    made.resources_absent("Strategy", present, "9999999")
+    assert set(made.cache.resources) == {Key("Strategy", NAMESPACE, name) for name in ("a", "b")}
 
 
 async def test_an_older_version_changes_nothing_and_the_same_one_wakes_nobody() -> None:
@@ -207,3 +242,9 @@ async def test_what_has_not_changed_of_a_resource_is_not_checked_again() -> None
     assert made.cache.resources[FEED].model is model
     made.resource_event("MODIFIED", with_metadata(feed(staleAfterSeconds=9), generation=2))
     assert made.cache.resources[FEED].model is not model
+
+
+def test_an_installation_may_be_told_to_serve_what_has_no_label() -> None:
+    told = config(installation="blue", serveUnlabelled=True)
+    assert serves(told, {}) is True
+    assert serves(told, {"alphapanda.io/installation": "alpha-panda"}) is False

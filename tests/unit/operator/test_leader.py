@@ -24,9 +24,11 @@ class FakeLeases:
         self.down = False
         self.hang = False
         self.writes = 0
+        self.reads = 0
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         await self._answer()
+        self.reads += 1
         return copy.deepcopy(self.lease)
 
     async def create_lease(self, lease: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +105,22 @@ async def test_a_renewal_starts_the_wait_anew() -> None:
         await clock.pass_(10)
         await one.attempt()
         assert not await two.attempt()
+
+
+async def test_a_renewal_is_one_request_and_a_changed_record_is_read_again() -> None:
+    leases, clock = FakeLeases(), FakeClock()
+    one = replica(leases, clock, "one")
+    await one.attempt()
+    reads = leases.reads
+    assert await one.attempt()
+    assert (leases.reads, leases.writes) == (reads, 2)
+    assert leases.lease is not None
+    leases._store({**leases.lease, "metadata": {**leases.lease["metadata"], "labels": {"by": "a person"}}})
+    assert await one.attempt()
+    assert leases.reads == reads + 1
+    leases._store({**leases.lease, "spec": {**leases.lease["spec"], "holderIdentity": "two"}})
+    assert not await one.attempt()
+    assert leases.holder == "two"
 
 
 async def test_who_can_not_renew_stops_leading_before_anybody_else_may() -> None:

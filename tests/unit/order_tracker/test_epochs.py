@@ -11,13 +11,14 @@ from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, EventType, TradingState
 from alpha_panda.contracts.events import RejectedSignal
-from alpha_panda.contracts.scopes import account_scope
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import BookReading
+from alpha_panda.contracts.topics import TopicMap, TopicSpec, platform_control
+from alpha_panda.domain.control_events import cleared_event, latch_event
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import FencedError
 from alpha_panda.order_tracker.latches import announce, halt, return_latch
 from alpha_panda.ports import Outgoing
-from alpha_panda.runtime.records import event_of
 from unit.engine.desk import ACCOUNT, SECOND, Calls, Desk, ServiceStub
 from unit.order_tracker.test_resolver import row
 
@@ -271,11 +272,31 @@ async def test_latches_come_back_before_the_epoch_even_where_nothing_was_traded(
 async def test_a_latch_that_a_person_cleared_stays_cleared(desk: Desk) -> None:
     latch = halt(ACCOUNT, "late-x", "", desk.clock.now())
     await announce(desk.producer, desk.topics, latch)
-    event = event_of(desk.records[-1])
-    await desk.produce(desk.topics.control, replace(event, data=replace(event.data, action="clear")))
+    cleared = cleared_event(latch, ACCOUNT, reason="looked", by="ann", now=desk.clock.now() + 1)
+    await desk.produce(desk.topics.control, cleared)
     await returned(desk)
     await desk.tracker()
     assert await latches(desk) == []
+
+
+async def test_latches_of_strategies_and_of_the_platform_come_back_from_wherever_they_are_kept(
+    clock: Any,
+) -> None:
+    """An account that is younger than the latch was never told of it, and the installation has a topic of its own."""
+    platform, others = platform_control("inst"), TopicSpec(TopicMap("other").control, 1, compacted=True)
+    scopes = {others: [strategy_scope("s"), account_scope("other")], platform: [PLATFORM]}
+    async with Desk(clock, ready=False, installation="inst") as desk:
+        await desk.bus.ensure_topics(scopes)
+        for topic, named in scopes.items():
+            for scope in named:
+                latch = replace(halt(ACCOUNT, "kept", "", clock.now()), scope=scope)
+                await desk.produce(topic.name, latch_event(latch, ""))
+        calls = Calls()
+        await desk.tracker(calls)
+        found = await desk.control.read([PLATFORM, strategy_scope("s"), account_scope("other")])
+        assert [len(reading.latches) for reading in found] == [1, 1, 0]
+        last = max(at for at, name in enumerate(calls.names) if name == "control.set_latch")
+        assert last < calls.names.index("journal.write_epoch")
 
 
 GARBLED = (

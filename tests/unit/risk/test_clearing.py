@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.events import ControlChanged
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import CLEARED, IGNORED, Latch
+from alpha_panda.contracts.topics import platform_control
 from alpha_panda.errors import DependencyUnavailableError
-from alpha_panda.ports import Outgoing, RecordPosition
-from alpha_panda.risk.clearing import Clearing
+from alpha_panda.ports import Outgoing, Producer, RecordPosition
+from alpha_panda.risk.clearing import REASON, Clearing
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.control_topics import Keeper
 from unit.risk.world import ACCOUNT, RiskWorld
 
 SCOPES = (PLATFORM, account_scope(ACCOUNT), strategy_scope("alpha"))
@@ -138,3 +141,52 @@ async def test_another_accounts_request_is_not_ours(clock: VirtualClock) -> None
         await world.pass_seconds(3)
         assert await outcomes(world, scope) == [""]
         assert set(await world.latches(scope)) == {"x"}
+
+
+class _Slow:
+    """Sends; and before its first records are out, another account's risk has cleared, and the cause latched anew."""
+
+    def __init__(self, world: RiskWorld, producer: Producer, again: Latch | None) -> None:
+        self._world, self._producer, self._again = world, producer, again
+        self._first = True
+
+    async def send(self, records: Sequence[Outgoing]) -> list[RecordPosition]:
+        if self._first:
+            self._first = False
+            control = self._world.ports.control
+            await control.clear_latch(account_scope(ACCOUNT), "x")
+            if self._again is not None:
+                await control.set_latch(self._again)
+                await self._producer.send([Keeper(self._world.topics.control, ACCOUNT).told(self._again)])
+        return await self._producer.send(records)
+
+
+@pytest.mark.parametrize("anew", [True, False])
+async def test_one_who_is_slow_does_not_clear_what_was_set_since(clock: VirtualClock, *, anew: bool) -> None:
+    world = await RiskWorld(clock).open()
+    first = await latched(world)
+    again = replace(first, set_at=first.set_at + 1, reason="anew") if anew else None
+    await ask(world, "x")
+    context = ServiceContext(world.settings, world.ports, world.resources, ACCOUNT, "risk")
+    async with world.bus.producer("test") as producer:
+        await producer.send([Keeper(world.topics.control, ACCOUNT).told(first)])
+        await Clearing(context).turn(SCOPES, _Slow(world, producer, again))
+    left = {"x": again} if again else {}
+    assert await world.latches() == left
+    last = world.events(world.topics.control)[-1].data  # what compaction keeps
+    assert isinstance(last, ControlChanged)
+    assert (last.action, last.reason) == (("set", "anew") if anew else ("cleared", REASON))
+
+
+async def test_the_platforms_latch_is_cleared_for_every_prefix_of_the_installation(
+    clock: VirtualClock,
+) -> None:
+    world = await RiskWorld(clock, installation="inst").open()
+    async with world.running():
+        await latched(world, scope=PLATFORM)
+        await ask(world, "x", scope=PLATFORM)
+        await world.pass_seconds(3)
+        assert await outcomes(world, PLATFORM) == [CLEARED]
+        assert told(world) == []
+        ends = await world.bus.offsets(platform_control("inst").name)
+        assert [end for _, end in ends.values()] == [1]

@@ -218,19 +218,27 @@ def operator_rights(keys: KeyMap) -> RoleRights:
 def person_rights(keys: KeyMap, accounts: Iterable[str]) -> RoleRights:
     """Return what a person needs to halt and resume, and to list, show and resolve the orders of the accounts.
 
-    Dead letters are in Kafka alone.
+    With no account it is the platform alone: for `halt --all` where no account's keys are within reach, as in the
+    operator's pod. Dead letters are in Kafka alone.
     """
     names = tuple(accounts)
+    halting = _halting(keys, *(_every(keys) if names else (PLATFORM,)))
+    if not names:
+        return RoleRights(prices=Rights(), journal=halting)
     journals = (_journal_keys(keys, name) for name in names)
-    return RoleRights(
-        prices=Rights(),
-        journal=Rights(
-            _CONNECT | _JOURNAL_WRITES | _JOURNAL_LISTS,
-            reads=frozenset(keys.decisions(name) for name in names),
-            writes=reduce(or_, journals, frozenset[str]()),
-        )
-        | Rights(_CONTROL, reads=_spec_keys(keys, *_every(keys)))
-        | Rights(_SCRIPTS | _LATCHES | {"hdel"}, writes=_latch_keys(keys, *_every(keys))),
+    orders = Rights(
+        _JOURNAL_WRITES | _JOURNAL_LISTS,
+        reads=frozenset(keys.decisions(name) for name in names),
+        writes=reduce(or_, journals, frozenset[str]()),
+    )
+    return RoleRights(prices=Rights(), journal=halting | orders)
+
+
+def _halting(keys: KeyMap, *scopes: str) -> Rights:
+    return Rights(
+        _CONNECT | _SCRIPTS | _CONTROL | _LATCHES | {"hdel", "hget"},
+        reads=_spec_keys(keys, *scopes),
+        writes=_latch_keys(keys, *scopes),
     )
 
 

@@ -38,6 +38,7 @@ from alpha_panda.contracts.resources.status import (
     StrategyStatus,
 )
 from alpha_panda.contracts.resources.strategy import (
+    CODE_DIRECTORY,
     ComputeResources,
     DeletionPolicy,
     Strategy,
@@ -55,6 +56,7 @@ KINDS: dict[str, type[Resource]] = {
 
 __all__ = [
     "API_VERSION",
+    "CODE_DIRECTORY",
     "DATA_DIRECTORY",
     "KINDS",
     "STATUSES",

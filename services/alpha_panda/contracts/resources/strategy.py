@@ -30,6 +30,9 @@ from alpha_panda.contracts.resources.rules import Finding, exactly_one, fault, p
 CLASS_FIELDS: Final = ("type", "class", "code")
 """The ways to name a strategy's class: exactly one is given."""
 
+CODE_DIRECTORY: Final = "/etc/alpha-panda/code"
+"""Where a cluster mounts the ConfigMap with a strategy's code."""
+
 MAX_DEPTH: Final = 16
 """Deepest nesting of a parameter."""
 MAX_VALUES: Final = 10_000

@@ -217,3 +217,13 @@ def test_a_pod_that_can_not_use_its_manifests_is_told_of() -> None:
     what = seen(report("risk", "paper", {"manifests": "line 3: no"}))
     assert stale_manifests(ACCOUNT, what) == "risk: line 3: no"
     assert stale_manifests(ACCOUNT, seen()) == ""
+
+
+def test_a_namesake_of_another_kind_is_not_taken_for_it() -> None:
+    what = seen(report("strategy", "paper", {"manifests": "line 3: no"}))
+    assert stale_manifests(ACCOUNT, what) == ""
+
+
+def test_of_strategies_whose_names_begin_alike_each_has_its_own_figures() -> None:
+    told = strategy_details({"momo-2": StrategyFigures(signals_today=7)})
+    assert figures(STRATEGY, seen(report("risk", "paper", told)))["signalsToday"] is None

@@ -141,15 +141,46 @@ async def test_everything_is_made_behind_a_finalizer_and_then_left_alone() -> No
     assert await bench.go(FEED, PAPER, MOMO) == []
 
 
-async def test_a_restarted_operator_applies_all_once_and_changes_nothing() -> None:
+async def test_a_restarted_operator_reads_all_once_and_applies_nothing() -> None:
     bench = await ready_bench()
-    versions = {place: item["metadata"]["resourceVersion"] for place, item in bench.cluster.objects.items()}
     bench.restart()
-    assert len(await bench.go(FEED, PAPER, MOMO)) > 10
-    assert versions == {
-        place: item["metadata"]["resourceVersion"] for place, item in bench.cluster.objects.items()
-    }
+    calls = await bench.go(FEED, PAPER, MOMO)
+    assert len(calls) > 10
+    assert {item["verb"] for item in calls} == {"get"}
     assert await bench.go(FEED, PAPER, MOMO) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"manifests.yaml": "changed"}},
+        {"data": {}},
+        {"metadata": {"annotations": {}}},
+        {"metadata": {"ownerReferences": []}},
+    ],
+)
+async def test_what_somebody_changed_while_no_operator_ran_is_put_back(changes: dict[str, Any]) -> None:
+    bench = await ready_bench()
+    found = bench.cluster.objects["ConfigMap", "momo-strategy"]
+    metadata = {**found["metadata"], **changes.get("metadata", {})}
+    bench.edited("ConfigMap", "momo-strategy", **{**changes, "metadata": metadata})
+    bench.restart()
+    applied = [item for item in await bench.go(FEED, PAPER, MOMO) if item["verb"] == "apply"]
+    assert [(item["kind"], item["name"]) for item in applied] == [("ConfigMap", "momo-strategy")]
+    assert "momentum" in bench.cluster.objects["ConfigMap", "momo-strategy"]["data"]["manifests.yaml"]
+
+
+async def test_more_manifests_than_a_config_map_holds_are_told_of_and_what_runs_goes_on() -> None:
+    bench = await ready_bench()
+    before = bench.cluster.objects["ConfigMap", "paper-account"]["data"]
+    bench.see(*(strategy(f"s{number}", parameters={"note": "x" * 60_000}) for number in range(18)))
+    with pytest.raises(ApiRefusedError, match="move strategies to another account"):
+        await bench.go(PAPER)
+    assert bench.cluster.objects["ConfigMap", "paper-account"]["data"] == before
+    status, reason, message = bench.condition(PAPER, "Ready")
+    assert (status, reason) == ("False", "PodsNotReady")
+    assert "a ConfigMap holds 1,048,576" in message
+    assert bench.condition(PAPER, "Accepted")[0] == "True"
 
 
 async def test_what_somebody_changes_is_put_back_and_told_of_once() -> None:
@@ -375,10 +406,33 @@ async def test_a_status_is_written_when_a_condition_changes_and_figures_now_and_
     report.details = {"signals_today": 5}
     await bench.reconciler.tell(PAPER)
     assert writes() == count
-    await bench.clock.pass_(16)
+    await bench.clock.pass_(14)
+    await bench.reconciler.tell(PAPER)
+    assert writes() == count
+    await bench.clock.pass_(2)
     await bench.reconciler.tell(PAPER)
     assert writes() == count + 1
     assert bench.status(PAPER)["signalsToday"] == 5
+
+
+async def test_the_more_resources_there_are_the_rarer_are_their_figures_written() -> None:
+    bench = await ready_bench()
+    bench.see(*(strategy(f"s{number}") for number in range(147)))
+    await bench.go(*bench.cache.resources)
+
+    async def figures_of(signals: int) -> object:
+        report = SimpleNamespace(
+            service="risk", resource="paper", started_at=1, details={"signals_today": signals}
+        )
+        bench.statuses.found = [report]  # type: ignore[list-item]
+        await bench.board.refresh(NAMESPACE, [])
+        await bench.reconciler.tell(PAPER)
+        return bench.status(PAPER)["signalsToday"]
+
+    await bench.clock.pass_(29)
+    assert await figures_of(4) is None
+    await bench.clock.pass_(2)
+    assert await figures_of(4) == 4
 
 
 async def test_a_quota_that_refuses_an_object_is_told_of() -> None:
@@ -451,12 +505,15 @@ async def test_a_count_from_before_the_last_permission_to_send_ran_out_is_not_be
 
     async def counted(after: float) -> list[str]:
         figures = TrackerFigures(reconciled=True, counted_ts=round((tightened + after) * 1e9))
-        report = SimpleNamespace(service="order-tracker", resource="paper", started_at=1, details=figures.details())
+        report = SimpleNamespace(
+            service="order-tracker", resource="paper", started_at=1, details=figures.details()
+        )
         bench.statuses.found = [report]  # type: ignore[list-item]
         await bench.board.refresh(NAMESPACE, list(bench.cache.resources.values()))
         await bench.reconciler.reconcile(MOMO)
         return list(bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"])
 
+    await counted(0)  # its pods are gone since now
     await bench.clock.pass_(10)
     assert await counted(5.9) != []  # S is 5 s, and 1 s more for clocks that differ
     assert await counted(6.1) == []
