@@ -49,14 +49,6 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* Labels of a stateful pod: nothing that changes with the release, or an upgrade would restart it. */}}
-{{- define "alpha-panda.podLabels" -}}
-{{ include "alpha-panda.selector" . }}
-{{- with (index . 0).Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end -}}
-
 {{/*
 Metadata of an object. Call with a dict: root, component, name; optionally annotations, labels, namespace (the release's
 if it is not given, none if it is empty).

@@ -120,7 +120,9 @@ class Desk:
 
     def uids(self, role: str = "") -> dict[str, str]:
         """Return the pods' uids by name, with their containers' restarts."""
-        return {pod["metadata"]["name"]: f"{pod['metadata']['uid']} {_restarts(pod)}" for pod in self.pods()}
+        return {
+            pod["metadata"]["name"]: f"{pod['metadata']['uid']} {_restarts(pod)}" for pod in self.pods(role)
+        }
 
     def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait; the error says how the cluster is. A pod that crashes again and again ends the wait."""

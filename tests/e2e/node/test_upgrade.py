@@ -15,6 +15,7 @@ from harness.command import attempt, run
 Tell = Callable[[str], None]
 
 CHART = Path("charts/alpha-panda")
+PAIR = Path("templates/development")
 SECONDS = 60.0
 
 
@@ -24,6 +25,8 @@ def old_and_new(installation: Installation, tmp_path: Path) -> Iterator[tuple[Pa
     old, new = tmp_path / "old", tmp_path / "new"
     _previous(old)
     shutil.copytree(ROOT / CHART, new)
+    # The development pair is not what is upgraded here: a change of it would restart Kafka and Redis.
+    shutil.copytree(new / PAIR, old / PAIR, dirs_exist_ok=True)
     _set_version(old, "0.0.1")
     _set_version(new, "0.0.2")
     yield installation.package(old), installation.package(new)

@@ -59,7 +59,10 @@ def test_documents_name_targets_that_exist(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [".ci/run", "tools/find-python", "tools/install-cluster-tools", "tools/install-test-tools", "tools/lock"])
+@pytest.mark.parametrize(
+    "name",
+    [".ci/run", "tools/find-python", "tools/install-cluster-tools", "tools/install-test-tools", "tools/lock"],
+)
 def test_scripts_can_be_run(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)
     assert re.match(r"#!/(bin/sh|usr/bin/env bash)\n", read(name))
