@@ -50,7 +50,7 @@ from unit.operator.kit import account, feed, strategy
 
 __all__ = ["redis_server"]
 
-STRATEGIES: Final = int(os.environ.get("ALPHAPANDA_TEST_STRATEGIES", "120"))
+STRATEGIES: Final = int(os.environ.get("ALPHAPANDA_TEST_STRATEGIES", "100"))
 ACCOUNTS: Final = 4
 LIMIT: Final = 30 + 0.6 * STRATEGIES
 """Seconds that anything may take on a machine that is busy with other tests."""

@@ -106,6 +106,12 @@ def _(day: SideBySide) -> None:
     day.set_latch(state=TradingState.REDUCING)
 
 
+@tells("asked once", at="control.clear_requests")
+def _(day: SideBySide) -> None:
+    day.request_clears(asked_at=1)
+    day.request_clears(asked_at=2)
+
+
 @tells("expired control key", at="journal.begin")
 def _(day: SideBySide) -> None:
     day.put_spec("account", ttl=2)

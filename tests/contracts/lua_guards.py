@@ -21,6 +21,7 @@ INSTEAD: Final[dict[str, str]] = {
     "newer epoch": "return true",
     "own proofs": "if true then",
     "newer heartbeat": "beats[proofs[at]] = proofs[at + 1]",
+    "asked once": "redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 1])",
     "cursor of this store": "from = '(' .. cursor .. '-0'",
 }
 """What stands in a guard's place where the script would fail, or do nothing at all, without the line."""

@@ -43,6 +43,11 @@ GUARDS: Final[dict[str, tuple[str, str, str]]] = {
         "_latches(database, latch.scope).setdefault(latch.latch_id, latch)",
         "_latches(database, latch.scope)[latch.latch_id] = latch",
     ),
+    "asked once": (
+        "control",
+        "known.setdefault((scope, latch_id), request)",
+        "known[(scope, latch_id)] = request",
+    ),
     "expired control key": ("control", "expired=spec is not None and now >= spec[1]", "expired=False"),
     "latch": ("control", "latches=tuple(_latches(database, scope).values())", "latches=()"),
     "no scopes": (

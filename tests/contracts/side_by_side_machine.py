@@ -4,7 +4,7 @@ What is called a rule here is called by its name in `guard_steps.py` too, with t
 finds (`side_by_side_search.py`) can be pasted there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from functools import wraps
@@ -451,6 +451,15 @@ class SideBySide(RuleBasedStateMachine):
     @step(scope=st.sampled_from(SCOPES), name=st.sampled_from(["p", "q", "stray", "late:s1"]))
     def clear_latch(self, scope: str, name: str) -> None:
         self.sides.call("control", "clear_latch", scope, name)
+
+    @step(
+        scope=st.sampled_from(SCOPES), names=st.sets(st.sampled_from(["p", "q"])), asked_at=st.integers(1, 3)
+    )
+    def request_clears(
+        self, scope: str = SCOPES[0], names: Collection[str] = ("p",), asked_at: int = 1
+    ) -> None:
+        self.sides.call("control", "request_clears", scope, sorted(names), asked_at)
+        self.sides.call("control", "clear_requests", SCOPES)
 
     @step()
     def release_all(self) -> None:

@@ -83,7 +83,7 @@ async def test_a_broken_strategy_hurts_no_other(where: str) -> None:
         assert pipeline.run.supervisor.restarts("strategy/bad,good") == 0
         status = pipeline.run.supervisor.services["strategy/bad,good"].get_status()
         assert status.details["failed"] == 1
-        assert f"broken in {where}" in str(status.details["error"])
+        assert f"broken in {where}" in str(status.details["message"])
         signals = [event.data.strategy_id for event in pipeline.events(EventType.TRADING_SIGNAL)]  # type: ignore[union-attr]
         assert signals.count("good") == 2
         # What had not been stored when it broke is never produced.

@@ -501,7 +501,7 @@ MUTATIONS: Sequence[Mutation] = (
         "a refusal is in `open` until its event is acknowledged", _refusal_in_open, "halts", (11, 30, 40)
     ),
     Mutation("settle: compare-and-set from SENDING or UNKNOWN", _settle_compare, "settles", (62,)),
-    Mutation("the order-tracker's writes are fenced by its lease", _lease_fence, "tracker", (9, 16)),
+    Mutation("the order-tracker's writes are fenced by its lease", _lease_fence, "tracker", (161,)),
     Mutation("a lease ends with the store's run", _lease_of_run, "tracker", (161, 1009)),
     Mutation("acknowledge: the revision is the present one", _acknowledge_revision, "follow", (22, 31, 50)),
     Mutation("GO: no call after S on the monotonic clock", _deadline, "zombies", (2, 8, 9)),
@@ -514,7 +514,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation("LOST: three reads", _three_reads, "broker", (4, 7, 53)),
     Mutation("LOST: complete reads of the day", _complete_reads, "broker", (2, 4, 7)),
     Mutation("LOST: reads begun after send_by + D", _after_send_by_and_d, "broker", (4, 5, 7)),
-    Mutation("LOST: D is waited for", _d_alone, "soon", (111,)),
+    Mutation("LOST: D is waited for", _d_alone, "soon", (176,)),
     Mutation("LOST: the reads are of the order's day", _same_day, "broker", (13, 20, 28)),
     Mutation("an order in doubt is looked up by its tag", _by_tag, "broker", (1, 2, 3)),
     Mutation("rows of our tag without an entry, and what fills, are booked", _strays, "broker", (0, 1, 2)),

@@ -14,6 +14,7 @@ from alpha_panda.adapters.redis.acl import (
     strategy_rights,
 )
 from alpha_panda.contracts.keys import KeyMap, tracker_lease
+from alpha_panda.contracts.scopes import PLATFORM
 
 KEYS = KeyMap("trading.")
 ROLES = all_roles(KEYS, feed="demo", account="paper", strategy="momentum")
@@ -139,4 +140,4 @@ def test_a_strategy_reads_the_books_of_its_accounts_alone() -> None:
 
 def test_a_person_has_the_journals_of_the_accounts_named() -> None:
     assert KEYS.journal("live") in person_rights(KEYS, ["paper", "live"]).journal.writes
-    assert person_rights(KEYS, []).journal.writes == {KEYS.control_latches("*")}
+    assert person_rights(KEYS, []).journal.writes == {KEYS.control_latches(PLATFORM)}
