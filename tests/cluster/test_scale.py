@@ -394,6 +394,7 @@ def crowd(simulated_cluster: Cluster, redis_server: RedisServer, tmp_path: Path)
             yield Crowd(desk, api)
         finally:
             operator.close()
+            api.close()  # what failed may have left a connection in the middle of an answer
             release(api, namespace)
             api.close()
             for name in (home, namespace):

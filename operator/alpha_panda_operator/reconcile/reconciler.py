@@ -44,7 +44,7 @@ from alpha_panda_operator.reconcile.board import StatusBoard
 from alpha_panda_operator.reconcile.children import NOT_OURS, Children, quota_refused
 from alpha_panda_operator.reconcile.desired import Desired, supporting, workloads_of
 from alpha_panda_operator.reconcile.figures import figures, findings, refusal, stale_manifests
-from alpha_panda_operator.reconcile.pinning import Roll, roll
+from alpha_panda_operator.reconcile.pinning import Roll, broken, roll
 from alpha_panda_operator.reconcile.status import StatusWriter
 from alpha_panda_operator.reconcile.teardown import Waiting, in_use, pods_left, strategy_waits, users_left
 from alpha_panda_operator.reconcile.workload_state import progressing, ready
@@ -221,7 +221,7 @@ class Reconciler:
             live,
             workload.start_hash,
             fresh["metadata"]["annotations"][TEMPLATE_REVISION],
-            now_wanted=view.rollout_now,
+            at_once=view.rollout_now or broken(live, self._cache.pods_of(view.key, workload.role.name)),
             session_open=lambda: self._session_open(view),
         )
         if what is not Roll.HOLD or live is None:

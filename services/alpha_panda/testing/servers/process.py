@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -62,7 +63,8 @@ class ServerProcess:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server, if it runs."""
         if self.running:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, and its watchdog has not said so yet
+                os.kill(self.pid, number)
 
     def terminate(self, timeout: float) -> None:
         """Ask the server to end and wait; kill it after `timeout` seconds."""

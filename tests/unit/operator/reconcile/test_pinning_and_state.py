@@ -5,7 +5,7 @@ import pytest
 from alpha_panda_operator.conditions import OF_KIND, Finding, changed, conditions_of
 from alpha_panda_operator.facts import ChildFact, PodFact
 from alpha_panda_operator.names import Key
-from alpha_panda_operator.reconcile.pinning import Roll, roll
+from alpha_panda_operator.reconcile.pinning import Roll, broken, roll
 from alpha_panda_operator.reconcile.workload_state import progressing, ready
 
 OWNER = Key("BrokerAccount", "desk", "paper")
@@ -45,13 +45,33 @@ def pod(trouble: str = "", message: str = "") -> PodFact:
         (fact(), "same", "new", False, False, Roll.TAKE),
         (fact(), "same", "new", True, True, Roll.TAKE),
         (fact(), "other", "new", False, True, Roll.TAKE),
-        (fact(ready=0), "same", "new", False, True, Roll.TAKE),
+        (fact(ready=0), "same", "new", False, True, Roll.HOLD),
     ],
 )
 def test_an_upgrade_waits_for_the_close_and_nothing_else_does(  # noqa: PLR0917 - fixtures and a row of the table
     live: ChildFact | None, start: str, revision: str, now: bool, is_open: bool, wanted: Roll
 ) -> None:
-    assert roll(live, start, revision, now_wanted=now, session_open=lambda: is_open) is wanted
+    assert roll(live, start, revision, at_once=now, session_open=lambda: is_open) is wanted
+
+
+@pytest.mark.parametrize(
+    ("live", "pods", "is_broken"),
+    [
+        (None, [], False),
+        (fact(), [pod("CrashLoop")], False),  # another one is ready
+        (fact(ready=0), [], False),  # somebody has scaled it to zero
+        (fact(ready=0), [pod()], False),
+        (fact(ready=0), [pod(), pod("CrashLoop")], True),
+        (fact(ready=0), [pod("ImageMissing")], True),
+        (fact(ready=0, failure="exceeded quota"), [], True),
+    ],
+)
+def test_an_upgrade_replaces_at_once_what_can_not_run_and_not_what_is_only_unready(
+    live: ChildFact | None, pods: list[PodFact], is_broken: bool
+) -> None:
+    assert broken(live, pods) is is_broken
+    wanted = Roll.TAKE if is_broken or live is None else Roll.HOLD
+    assert roll(live, "same", "new", at_once=is_broken, session_open=lambda: True) is wanted
 
 
 @pytest.mark.parametrize(
