@@ -1,8 +1,10 @@
 """For every test: Hypothesis' profiles and a seed that the header prints, so that a failed run can be repeated."""
 
 import gc
+import logging
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -19,9 +21,21 @@ settings.register_profile("ci", COMMON, max_examples=200, database=None, derando
 
 
 @pytest.fixture(autouse=True)
-def _no_log_fields_of_another_test() -> None:
-    """Forget what was bound to log lines: a simulated process that was killed unbinds nothing."""
+def _logs_of_this_test_alone() -> Iterator[None]:
+    """Leave to the next test neither fields bound to log lines nor the streams that this one sent its logs to.
+
+    A simulated process that was killed unbinds nothing, and a captured stream is closed when its test ends: whoever
+    logged to it afterwards would fail.
+    """
     structlog.contextvars.clear_contextvars()
+    configured, before = structlog.is_configured(), structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+    if configured:
+        structlog.configure(**before)
 
 
 @pytest.hookimpl(tryfirst=True)
