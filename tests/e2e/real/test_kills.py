@@ -83,6 +83,8 @@ async def test_a_signal_survives_the_death_of_whoever_has_it(
     core = platform.broker.core
     if kill.misbehaviour is not None:
         core.plan(kill.misbehaviour)
+    if kill.service == "engine":
+        await platform.engine_idle()
     (sent,) = await platform.harm(kill.service, kill.point, send=1)
     await platform.outcomes([sent])
     assert platform.told(sent) == kill.end

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
@@ -22,6 +23,8 @@ from typing import Any, Final, Self
 from uuid import uuid4
 
 import aiohttp
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.cli.loading import load
@@ -33,7 +36,7 @@ from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.contracts.stored import Latch
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, market_ticks
 from alpha_panda.errors import MisuseError
-from alpha_panda.ports import OrderJournal, Outgoing, Producer
+from alpha_panda.ports import EventBus, OrderJournal, Outgoing, Producer
 from alpha_panda.runtime.context import Ports  # noqa: TC001 - one style of imports
 from alpha_panda.runtime.dead_letter import dead_letter_topics
 from alpha_panda.runtime.registry import find_services
@@ -283,6 +286,22 @@ class Platform:
         plan.write(made)
         return plan
 
+    async def engine_idle(self, seconds: float = PATIENCE) -> None:
+        """Wait until the engines have committed all that they were sent.
+
+        They handle records beside one another: a commit that is still due would strike in the midst of the next one.
+        """
+        topic, group = self.topics.signals_validated, f"{self.topics.prefix}{manifests.ACCOUNT}.engine"
+        servers = self.settings.kafka_bootstrap_servers
+        reader = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+        await reader.start()
+        try:
+            await self.until(
+                partial(_all_committed, reader, self.ports.bus, topic), "the engine is idle", seconds
+            )
+        finally:
+            await reader.stop()
+
     async def struck(self, plan: PlanFile, what: str, seconds: float = PATIENCE) -> None:
         """Wait until an armed point has struck."""
         await self.until(lambda: not plan.armed, f"{what} has struck", seconds)
@@ -417,6 +436,13 @@ class Platform:
         """Return the resident memory of a service in bytes (Linux)."""
         pages = int(Path(f"/proc/{self.children[name].pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def _all_committed(reader: AIOKafkaConsumer, bus: EventBus, topic: str) -> bool:
+    for partition, (_, end) in (await bus.offsets(topic)).items():
+        if end and await reader.committed(KafkaPartition(partition.topic, partition.partition)) != end:
+            return False
+    return True
 
 
 def _point(text: str) -> Point:
