@@ -19,8 +19,9 @@ TIMEOUT = 300
 """Seconds a test may take on a busy machine; most take half a minute."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has the node: its tests share an installation, and measure."""
+    """One worker has the node: its tests share an installation, and measure. First of all: xdist's hook reads the marks."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)
