@@ -9,6 +9,7 @@ from typing import Any, Final
 from alpha_panda.errors import DependencyUnavailableError, MisuseError
 
 from .command import attempt
+from .reading import read
 
 SECONDS: Final = 60.0
 """How long a command may take unless told otherwise; a loaded machine needs seconds for what takes 0.1 s idle."""
@@ -77,17 +78,23 @@ class Kubectl:
             DependencyUnavailableError: there is none, or it can't be read.
 
         """
-        found: dict[str, Any] = json.loads(self("get", kind, name, "--output=json"))
-        return found
+        found = self._read(kind, name)
+        return json.loads(self("get", kind, name, "--output=json")) if found is None else found
 
     def list(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         """Return all objects of a kind; further arguments as kubectl takes them (`--selector=…`)."""
-        items: list[dict[str, Any]] = json.loads(self("get", kind, *arguments, "--output=json"))["items"]
+        found = self._read(kind, "", *arguments)
+        if found is None:
+            found = json.loads(self("get", kind, *arguments, "--output=json"))
+        items: list[dict[str, Any]] = found["items"]
         return items
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether there is such an object."""
         return bool(self("get", kind, name, "--ignore-not-found", "--output=name").strip())
+
+    def _read(self, kind: str, name: str, *arguments: str) -> dict[str, Any] | None:
+        return None if self.options else read(self.kubeconfig, self.namespace, kind, name, *arguments)
 
     def _run(self, arguments: tuple[str, ...], stdin: str, seconds: float) -> tuple[int, str, str]:
         own = (
