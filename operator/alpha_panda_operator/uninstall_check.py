@@ -1,6 +1,6 @@
 """The chart's question before it is uninstalled: do resources live that nobody would tear down any more.
 
-`python -m alpha_panda_operator.uninstall_check RELEASE NAMESPACE [WATCHED …]` ends with 0 if there are none, with 1 and
+`python -m alpha_panda_operator.uninstall_check RELEASE NAMESPACE REVISION [WATCHED …]` ends with 0 if there are none, with 1 and
 their names if there are some, or if the API server can't be asked. It only reads.
 """
 
@@ -47,8 +47,11 @@ async def living(access: ApiAccess, namespaces: Sequence[str]) -> list[str]:
     return found
 
 
-def refusal(names: Sequence[str], release: str, namespace: str) -> str:
-    """Return what a person reads whose uninstallation was refused."""
+def refusal(names: Sequence[str], release: str, namespace: str, revision: str) -> str:
+    """Return what a person reads whose uninstallation was refused.
+
+    Helm has written down by then that it is uninstalling, and upgrades such a release no more: hence the way back.
+    """
     more = len(names) - SHOWN
     return "\n".join(
         [
@@ -59,19 +62,21 @@ def refusal(names: Sequence[str], release: str, namespace: str) -> str:
             "  kubectl delete strategies,brokeraccounts,marketfeeds --all --namespace NAMESPACE",
             "Or leave them behind. Their pods then trade until their trading states expire, and halt:",
             f"  helm uninstall {release} --namespace {namespace} --no-hooks",
+            "Or keep it, after all. Helm upgrades it again after:",
+            f"  helm rollback {release} {revision} --namespace {namespace}",
         ]
     )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the verdict and return the exit code."""
-    release, namespace, *watched = arguments
+    release, namespace, revision, *watched = arguments
     try:
         names = asyncio.run(living(find_access(os.environ), watched))
     except AlphaPandaError as error:
         print(f"NOT UNINSTALLED: the API server can't be asked whether resources live: {error}")  # noqa: T201 - its output
         return 1
-    print(refusal(names, release, namespace) if names else "No feed, account or strategy lives.")  # noqa: T201 - as above
+    print(refusal(names, release, namespace, revision) if names else "No feed, account or strategy lives.")  # noqa: T201 - as above
     return 1 if names else 0
 
 

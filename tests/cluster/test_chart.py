@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from alpha_panda_operator.uninstall_check import refusal
 from harness.cluster import Cluster
 from harness.kubectl import Kubectl, as_text
 from harness.versions import KUBERNETES
-from unit.chart.helm import CHART, DEVELOPMENT, OWN, helm, pods
+from unit.chart.helm import CHART, DEVELOPMENT, OWN, helm, one, pods
 from unit.project.repository import ROOT
 
 SECONDS = 120
@@ -368,7 +369,7 @@ def test_the_check_before_uninstalling_refuses_while_resources_live(
     account = cluster.service_account_kubeconfig(namespace, f"{RELEASE}-operator")
     watched = [namespace] if scoped else []
     trading.within(namespace)("apply", "--filename", str(EXAMPLE))
-    refused = check("uninstall_check", RELEASE, namespace, *watched, kubeconfig=account)
+    refused = check("uninstall_check", RELEASE, namespace, "1", *watched, kubeconfig=account)
     assert refused.returncode == 1, refused.stderr
     for resource in ("MarketFeed", "BrokerAccount", "Strategy"):
         assert f"  {resource} {namespace}/" in refused.stdout
@@ -376,7 +377,7 @@ def test_the_check_before_uninstalling_refuses_while_resources_live(
     assert refused.stderr == ""
     trading.within(namespace)("delete", "--filename", str(EXAMPLE))
     if scoped:  # elsewhere in the cluster other tests' resources may live
-        allowed = check("uninstall_check", RELEASE, namespace, *watched, kubeconfig=account)
+        allowed = check("uninstall_check", RELEASE, namespace, "1", *watched, kubeconfig=account)
         assert (allowed.returncode, allowed.stdout) == (0, "No feed, account or strategy lives.\n")
 
 
@@ -384,7 +385,41 @@ def test_it_refuses_too_when_it_may_not_look(
     here: Helm, cluster: Cluster, trading: Kubectl, namespace: str
 ) -> None:
     account = cluster.service_account_kubeconfig(namespace, "default")
-    refused = check("uninstall_check", RELEASE, namespace, kubeconfig=account)
+    refused = check("uninstall_check", RELEASE, namespace, "1", kubeconfig=account)
     assert refused.returncode == 1
     assert "can't be asked" in refused.stdout
     assert "cannot list resource" in refused.stdout
+
+
+def test_an_uninstallation_that_was_refused_is_taken_back_as_the_refusal_says(
+    here: Helm, namespace: str
+) -> None:
+    """The check can't run where no pod does: that is a refusal too."""
+    here.chart("install", *OWN)
+    args = one(yaml.safe_load_all(here("get", "hooks", RELEASE)), "Job")["spec"]["template"]["spec"]
+    release, of, revision = args["containers"][0]["args"]
+    assert here.attempt("uninstall", RELEASE, "--timeout=2s").returncode != 0
+    again = ("upgrade", RELEASE, str(CHART), "--reuse-values")
+    assert "has no deployed releases" in here.attempt(*again).stderr
+    *_, rollback = refusal(["Strategy a/b"], release, of, revision).splitlines()
+    _, *words = rollback.split()
+    here(*words[: words.index("--namespace")])
+    here(*again)
+
+
+def test_the_longest_name_of_a_release_is_installed_and_asked_before_it_goes(
+    here: Helm, cluster: Cluster, namespace: str
+) -> None:
+    """A Job's name is a label of its pods; a StatefulSet's with a hash behind it is one too."""
+    release = "r" * 53
+    settings = [word for each in ("crds.enabled=false", *DEVELOPMENT) for word in ("--set", each)]
+    here("install", release, str(CHART), *settings)
+    kubectl = cluster.kubectl.within(namespace)
+    try:
+        stores = kubectl.list("statefulsets")
+        assert len(stores) == 2
+        assert max(len(each["metadata"]["name"]) for each in stores) + len("-0123456789") <= 63
+        here.attempt("uninstall", release, "--timeout=2s")
+        assert [each["metadata"]["name"][-16:] for each in kubectl.list("jobs")] == ["-uninstall-check"]
+    finally:
+        here("uninstall", release, "--no-hooks")

@@ -234,3 +234,31 @@ def test_make_cluster_says_how_to_use_it_and_ends_with_ctrl_c(tmp_path: Path) ->
             up.send_signal(signal.SIGINT)
         assert up.wait(SECONDS) == 0
     assert not Path(exports["KUBECONFIG"]).parent.exists()
+
+
+SLOW = """
+import contextlib, os, signal, sys, time
+from harness import up
+
+@contextlib.contextmanager
+def slow():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+        yield
+    finally:
+        print("ended")
+
+up.KINDS["simulated"] = slow
+sys.exit(up.main(["--simulated"]))
+"""
+"""`make cluster` whose start takes long, as it does where images are made, and somebody who loses patience."""
+
+
+def test_make_cluster_ends_with_ctrl_c_while_it_still_starts() -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", SLOW]
+    done = subprocess.run(  # noqa: S603 - our own program
+        command, stdout=subprocess.PIPE, text=True, env=env, timeout=SECONDS / 2, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "ended\n")

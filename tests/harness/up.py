@@ -1,27 +1,33 @@
 """`python -m harness.up`: a cluster to try the operator on, until Ctrl-C or SIGTERM (`make cluster`).
 
 On Linux as root a real node with the project's image, Kafka's and Redis' on it; elsewhere, or with --simulated, pods are
-only pretended to run. Prints what a shell needs:
+only pretended to run. Prints what a shell needs, and how to install the chart with these images:
 
     export KUBECONFIG=/tmp/…/kubeconfig
     export PATH=/tmp/…/bin:$PATH      # kubectl and helm of the cluster's versions
 """
 
 import argparse
+import json
 import signal
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, NoReturn
 
 from alpha_panda.errors import AlphaPandaError
 
 from .build import find_program
+from .chart import trial_values
 from .cluster import Cluster
 from .images import kafka_image, project_image, redis_image
 from .importing import import_images
 from .kinds import KINDS
 from .sandbox import why_not
+
+INTERRUPTED: Final = 130
+CHART: Final = Path(__file__).parents[2] / "charts" / "alpha-panda"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--simulated", action="store_true", help="pods are only pretended to run (kwok)")
     simulated = parser.parse_args(arguments).simulated
-    ended = threading.Event()
+    # Both interrupt whatever is under way: to start may take minutes, when images are made.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, _interrupt)
+    up = False
     if not simulated and (reason := why_not()):
         _say(f"{reason}: its pods are only pretended to run")
         simulated = True
@@ -42,12 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not simulated:
                 _fill(cluster)
             _tell(cluster)
-            while not ended.wait(1.0):  # a wait without end would not be woken by a signal everywhere
-                pass
+            up = True
+            while True:
+                time.sleep(1.0)
     except AlphaPandaError as error:
         _say(f"failed: {error}")
         return 1
-    return 0
+    except OSError as error:  # the cache's folder, say
+        _say(f"failed: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 0 if up else INTERRUPTED
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _fill(cluster: Cluster) -> None:
@@ -64,7 +80,15 @@ def _tell(cluster: Cluster) -> None:
         (programs / name).symlink_to(find_program(name))
     print(f"export KUBECONFIG={cluster.kubeconfig}")  # noqa: T201 - for a shell
     print(f"export PATH={programs}:$PATH", flush=True)  # noqa: T201 - as above
-    _say("ready; paste these two lines into another shell; Ctrl-C ends the cluster")
+    if not cluster.simulated:
+        values = Path(cluster.folder) / "values.yaml"
+        values.write_text(json.dumps(trial_values(), indent=2), encoding="utf-8")
+        _say("then:")
+        _say(f"  helm install alpha-panda {CHART} -n alpha-panda --create-namespace --wait -f {values}")
+        _say("  kubectl create namespace trading")
+        _say(f"  kubectl apply -n trading -f {CHART.parents[1] / 'examples' / '01-paper-momentum'}")
+        _say("  kubectl get trading -n trading --watch")
+    _say("ready; paste the first two lines into another shell; Ctrl-C ends the cluster")
 
 
 def _say(line: str) -> None:

@@ -35,7 +35,7 @@ env:
   {{- include "alpha-panda.env" . | nindent 2 }}
 credentialKeys: {{ include "alpha-panda.credentialKeys" . | fromYamlArray | toJson }}
 defaults: {{ .Values.roles.defaults | toJson }}
-roles: {{ omit .Values.roles "defaults" | toJson }}
+roles: {{ include "alpha-panda.roles" . }}
 networkPolicy:
   enabled: {{ .Values.networkPolicy.enabled }}
   {{- range $store, $port := dict "kafka" 9092 "redis" 6379 }}
@@ -55,6 +55,19 @@ networkPolicy:
   {{- end }}
   otlp: {{ .Values.networkPolicy.otlp | toJson }}
   broker: {{ .Values.networkPolicy.broker | toJson }}
+{{- end -}}
+
+{{/* What the roles say, as JSON; persons' login goes to risk, beside the volumes that it would have anyway. */}}
+{{- define "alpha-panda.roles" -}}
+{{- $roles := deepCopy (omit .Values.roles "defaults") -}}
+{{- with .Values.personSecret.accounts -}}
+{{- $more := dict "extraVolumes" (include "alpha-panda.personVolume" .) "extraVolumeMounts" (include "alpha-panda.personMount" .) -}}
+{{- range $field, $text := $more -}}
+{{- $own := dig $field (dig $field list $.Values.roles.defaults) $roles.risk -}}
+{{- $_ := set $roles.risk $field (prepend $own ($text | fromYaml)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $roles -}}
 {{- end -}}
 
 {{/*

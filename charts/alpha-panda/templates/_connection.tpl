@@ -25,7 +25,7 @@
 {{- $_ := set $env "ALPHAPANDA_KAFKA_REPLICATION_FACTOR" (toString .) -}}
 {{- end -}}
 {{- range $name, $value := .Values.env -}}
-{{- $_ := set $env $name (toString $value) -}}
+{{- $_ := set $env $name (include "alpha-panda.text" $value) -}}
 {{- end -}}
 {{- toYaml $env -}}
 {{- end -}}
@@ -67,6 +67,15 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* The login of persons' commands, which services never look at: where their setting `person_credentials` looks. */}}
+{{- define "alpha-panda.personVolume" -}}
+{name: person, secret: {secretName: {{ . | quote }}, optional: true, defaultMode: 0440}}
+{{- end -}}
+
+{{- define "alpha-panda.personMount" -}}
+{name: person, mountPath: /var/run/alpha-panda/person, readOnly: true}
 {{- end -}}
 
 {{- define "alpha-panda.credentialsMount" -}}

@@ -1,6 +1,11 @@
-{{/* Names. All objects begin with the release's name: `trading` makes trading-operator, trading-platform … */}}
+{{/*
+Names. All objects begin with the release's name: `trading` makes trading-operator, trading-platform …
+At most 46 characters: a Job's name (NAME-uninstall-check) becomes a label of 63, and a StatefulSet's (NAME-kafka) one with
+a hash behind it. A longer one is cut, with a hash of the whole, so that two don't meet.
+*/}}
 {{- define "alpha-panda.fullname" -}}
-{{- default .Release.Name .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- $name := default .Release.Name .Values.fullnameOverride -}}
+{{- if gt (len $name) 46 -}}{{ trunc 37 $name | trimSuffix "-" }}-{{ sha256sum $name | trunc 8 }}{{- else -}}{{ $name }}{{- end -}}
 {{- end -}}
 
 {{- define "alpha-panda.operator" -}}{{ include "alpha-panda.fullname" . }}-operator{{- end -}}
@@ -67,6 +72,11 @@ labels:
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* A value as people write it. A number from a file of values is a float, which would be printed as 1e+06. */}}
+{{- define "alpha-panda.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ printf "%.0f" . }}{{- else if kindIs "float64" . -}}{{ toJson . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end -}}
 
 {{/* Security: nothing that a restricted namespace would refuse. 10001 is the image's user. */}}

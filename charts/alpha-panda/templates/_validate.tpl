@@ -1,5 +1,9 @@
 {{/* What values.schema.json can't say. Every message tells what to type. */}}
 {{- define "alpha-panda.validate" -}}
+{{- $name := default .Release.Name .Values.fullnameOverride -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "\n\nThe names of all objects begin with %q, and a Service's may only have lower-case letters, digits and '-', beginning with a letter.\nChoose another name of the release, or set fullnameOverride." $name) -}}
+{{- end -}}
 {{- $kafka := .Values.kafka.bootstrapServers -}}{{- $redis := .Values.redis.url -}}{{- $journal := .Values.journalRedis.url -}}
 {{- if .Values.development.enabled -}}
 {{- if or $kafka $redis $journal -}}

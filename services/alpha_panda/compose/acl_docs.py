@@ -1,22 +1,32 @@
-"""Renders `docs/reference/redis-acl.md` from the rights that the code says each role needs.
+"""Renders `docs/reference/redis-acl.md` and `kafka-acl.md` from the rights that the code says each role needs.
 
-`python -m alpha_panda.compose.acl_docs docs/reference` writes it; a test fails when it differs.
+`python -m alpha_panda.compose.acl_docs docs/reference` writes them; a test fails when they differ.
 """
 
 import sys
 from pathlib import Path
 from typing import Final
 
-from alpha_panda.adapters.redis.acl import SETTINGS, Rights, RoleRights, all_roles, person_rights
+from alpha_panda.adapters.kafka import acl as kafka
+from alpha_panda.adapters.redis.acl import (
+    SETTINGS,
+    Rights,
+    RoleRights,
+    all_roles,
+    operator_rights,
+    person_rights,
+)
 from alpha_panda.contracts.keys import KeyMap
+from alpha_panda.contracts.topics import TopicMap
 
 PAGE: Final = "redis-acl.md"
+KAFKA_PAGE: Final = "kafka-acl.md"
 FEED, ACCOUNT, STRATEGY = "demo", "paper", "momentum"
 PREFIX: Final = "trading."
 """What the page shows a prefix with: as the cluster's `<namespace>.` would be."""
 
-INSTALLATION: Final = "alpha-panda"
-"""The installation whose platform a person halts: in a cluster the release's name."""
+INSTALLATION: Final = "alpha-panda-alpha-panda"
+"""The installation whose platform a person halts: in a cluster NAMESPACE-RELEASE, unless the chart's value says another."""
 
 _OWNERS: Final = {
     "market-feed": FEED,
@@ -103,10 +113,15 @@ def render_acl() -> str:
             "",
             "## With a prefix",
             "",
-            f"`ALPHAPANDA_TOPIC_PREFIX={PREFIX}` goes before every key; with `ALPHAPANDA_INSTALLATION={INSTALLATION}`, as in a",
-            "cluster, that goes before the platform's keys instead. The engine's line:",
+            f"In a cluster `ALPHAPANDA_TOPIC_PREFIX`, `{PREFIX}` for the namespace `{PREFIX.removesuffix('.')}`, goes before every key, and",
+            "`ALPHAPANDA_INSTALLATION` before the platform's instead: `NAMESPACE-RELEASE` unless the chart's `installation` says",
+            f"another, here `{INSTALLATION}`. The engine's line:",
             "",
             *_block([setuser("engine", below["engine"])]),
+            "",
+            "The operator's, where it serves every namespace; with `watchNamespaces` the patterns below each of them:",
+            "",
+            *_block([setuser("operator", operator_rights(KeyMap("*.", INSTALLATION)))]),
             "",
             *_in_pods(),
             "",
@@ -119,16 +134,15 @@ def render_acl() -> str:
 def _in_pods() -> list[str]:
     platform = person_rights(KeyMap("", INSTALLATION), ())
     accounts = person_rights(KeyMap(PREFIX, INSTALLATION), ["*"])
-    names = ("roles.risk.extraVolumes", "operator.extraVolumes")
     return [
         "## Persons' commands in a cluster",
         "",
         "`kubectl alpha-panda halt`, `resume`, `orders` and `dlq` run in the account's risk pod, with `--all` in a pod of the",
         f"operator. Their users may less than a person: `{user_of('risk')}` can't settle an order (`orders resolve`), and `operator`",
         "can neither set nor clear a latch (`halt --all`, `resume --all`). So give the pods a second Secret, with the keys of a",
-        f"role's, and mount it at `ALPHAPANDA_PERSON_CREDENTIALS` by `{names[0]}` and `{names[1]}`",
-        "(an example is in [../kubernetes/security.md](../kubernetes/security.md#the-login-of-persons-commands)). The services",
-        "never log in as this user.",
+        "role's, by the chart's `personSecret` (see",
+        "[../kubernetes/security.md](../kubernetes/security.md#the-login-of-persons-commands)). The services never log in as",
+        "this user.",
         "",
         f"In the namespace `{PREFIX.removesuffix('.')}` for all of its accounts, and in the operator's for the platform alone:",
         "",
@@ -186,11 +200,94 @@ def _notes(roles: dict[str, RoleRights]) -> list[str]:
     ]
 
 
+# ----------------------------------------------------------------------------------------------------------- Kafka
+
+_KAFKA_ROLES: Final = {
+    "market-feed": "write its ticks",
+    "feed-cacher": "read the ticks of its feed",
+    "strategy": "write signals, read ticks and what became of its orders; never a decision or an order",
+    "risk": "read signals and orders; write decisions, the portfolio, latches",
+    "engine": "read decisions, write orders",
+    "order-tracker": "read all that is kept of its account, latches of the platform too; write orders and latches",
+    "person": "write latches; read, send again and delete dead letters",
+}
+"""Role → what it may do with records."""
+
+
+def render_kafka() -> str:
+    """Return the Markdown page: what each role is for, then its commands, with a prefix and an installation."""
+    roles = kafka.all_roles(PREFIX, feed=FEED, account=ACCOUNT, strategy=STRATEGY, installation=INSTALLATION)
+    platform = kafka.person_rights(PREFIX, (), INSTALLATION)
+    commands = [*(line for role, rights in roles.items() for line in allow(user_of(role), rights))]
+    return "\n".join(
+        [
+            "# Users of Kafka",
+            "",
+            "<!-- Generated by `python -m alpha_panda.compose.acl_docs docs/reference`; do not edit. -->",
+            "",
+            "What the user of each role needs on a broker that lets nobody do what no rule allows. A test runs the services under",
+            "exactly these rules, on a real broker. The commands are for the feed",
+            f"`{FEED}`, the account `{ACCOUNT}` and the strategy `{STRATEGY}` in the namespace `{PREFIX.removesuffix('.')}` of the installation",
+            f"`{INSTALLATION}` (`NAMESPACE-RELEASE`, unless the chart's `installation` says another): put your names in the",
+            "places of these. Without a prefix (`alpha-panda run`) leave",
+            f"`{PREFIX}` out. `kafka-acls` is Kafka's `bin/kafka-acls.sh --bootstrap-server HOST:9092`.",
+            "",
+            "| role | may |",
+            "|---|---|",
+            *(f"| `{role}` | {text} |" for role, text in _KAFKA_ROLES.items()),
+            "| `operator` | nothing: it never speaks to Kafka. What runs in its pods logs in as a person, see below |",
+            "",
+            *_block(commands),
+            "",
+            "For `halt --all` and `resume --all` in the operator's pod (`personSecret.platform`) this is enough:",
+            "",
+            *_block(allow("person-platform", platform)),
+            "",
+            *_kafka_notes(),
+            "",
+        ]
+    )
+
+
+def allow(user: str, rights: kafka.Rights) -> list[str]:
+    """Return the commands that give a user these rights."""
+    return [
+        " ".join(
+            [
+                f"kafka-acls --add --allow-principal User:{user}",
+                *(f"--operation {operation}" for operation in operations),
+                *(f"--{kind} {name}" for name in names),
+            ]
+        )
+        for operations, kind, names in rights.grants
+    ]
+
+
+def _kafka_notes() -> list[str]:
+    topics = TopicMap("OTHER", PREFIX)
+    return [
+        "## Worth knowing",
+        "",
+        "- `Create` and `DescribeConfigs` let services make their topics and look at how they are set. Who makes the topics by hand",
+        "  (see [../transports.md](../transports.md)) leaves `Describe`.",
+        "- The number of copies is asked of the broker's own settings where `ALPHAPANDA_KAFKA_REPLICATION_FACTOR` (the chart's",
+        "  `kafka.replicationFactor`) is 0 and there is one broker only; that takes `DescribeConfigs` on it. Set the number instead.",
+        f"- Where a namespace has several accounts, risk also writes the control topic of each other one (`{topics.control}`), and",
+        "  the order-tracker reads it: a strategy's latch is kept by all accounts. A person takes the rules of each account.",
+        "- A strategy on several accounts takes the rules of each.",
+        "- `helm test` lists the topics that the operator's user may see; it needs no rule.",
+        "- A service that may not read a topic reads nothing and says so late: try a new rule with a paper account first.",
+        "- What rights can't keep apart: a strategy's user writes `signals.raw` of its accounts, whichever strategy it names in them.",
+        "  Risk knows strategies by the name in the signal.",
+    ]
+
+
 def main(folder: str) -> None:
-    """Write the page into `folder`."""
+    """Write the pages into `folder`."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     (target / PAGE).write_text(render_acl(), encoding="utf-8")
+    (target / KAFKA_PAGE).write_text(render_kafka(), encoding="utf-8")
 
 
 if __name__ == "__main__":

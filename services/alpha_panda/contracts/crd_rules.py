@@ -64,7 +64,8 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def exactly_one(what: str, names: tuple[str, ...]) -> Rule:
     """Return the rule that one of the fields is given and no other."""
-    return Rule(f"{_given(names)} == 1", f"{what}: give exactly one of {_listed(names)}")
+    wanted = f"exactly one of {_listed(names)}" if len(names) > 1 else _listed(names)
+    return Rule(f"{_given(names)} == 1", f"{what}: give {wanted}")
 
 
 def at_most_one(what: str, names: tuple[str, ...]) -> Rule:

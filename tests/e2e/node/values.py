@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from harness.images import KAFKA_IMAGE, PROJECT_IMAGE, REDIS_IMAGE
+from harness.chart import image_values
 
 CONTROL_TTL: Final = 8
 """Seconds; a dead operator stops trading after it."""
@@ -31,14 +31,6 @@ QUICK: Final = {
 }
 """Settings of the services that a test would have to wait for."""
 
-KAFKA_COMMAND: Final = """
-data=/var/lib/kafka-server/data
-if [ ! -e $data/meta.properties ]; then mkdir -p $data; cp -R /opt/kafka/formatted/. $data/; fi
-exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms64m -Xmx256m \
-  -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp '/opt/kafka/lib/*' kafka.Kafka "$SERVER_PROPERTIES"
-"""
-"""Starts the broker of the node's own image, which has Kafka's jars and no scripts."""
-
 LITTLE: Final = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 
 
@@ -50,9 +42,10 @@ def values(forwarded: int, storage_class: str | None) -> dict[str, Any]:
         storage_class: of the development pair's disks, "-" for disks that are there; None: the cluster's own.
 
     """
-    repository, _, tag = PROJECT_IMAGE.rpartition(":")
+    images = image_values()
+    pair = images["development"]
     return {
-        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        **images,
         "control": {"ttlSeconds": CONTROL_TTL, "renewSeconds": 1},
         "statusSeconds": 1,
         "teardownSeconds": 60,
@@ -75,21 +68,18 @@ def values(forwarded: int, storage_class: str | None) -> dict[str, Any]:
             },
         },
         "development": {
-            "enabled": True,
+            **pair,
             "persistence": {
                 "enabled": True,
                 **({} if storage_class is None else {"storageClass": storage_class}),
             },
             "kafka": {
-                "image": KAFKA_IMAGE,
-                "pullPolicy": "Never",
-                "command": ["sh", "-ec", KAFKA_COMMAND],
+                **pair["kafka"],
                 "settings": {
                     "advertised.listeners": "PLAINTEXT://alpha-panda-kafka.alpha-panda.svc:9092,"
                     f"FORWARDED://localhost:{forwarded}",
                     "group.min.session.timeout.ms": "1000",
                 },
             },
-            "redis": {"image": REDIS_IMAGE, "pullPolicy": "Never"},
         },
     }

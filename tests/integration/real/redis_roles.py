@@ -31,6 +31,7 @@ from alpha_panda.contracts.stored import (
 )
 from alpha_panda.testing.servers.proxy import FaultyProxy
 from alpha_panda.testing.servers.redis import RedisServer
+from alpha_panda_operator.store import Store
 from contracts.decisions_contract import FOLD
 from contracts.desk import Desk
 from contracts.harness import ACCOUNT, Stores
@@ -307,6 +308,9 @@ async def operator_work(at: Place) -> None:
     await control.withdraw_teardown(request.scope, request.uid)
     assert len(await control.clear_requests(SCOPES)) == len(SCOPES)
     assert len(await at.stores.statuses.all()) == 1
+    store = Store(control, at.stores.statuses, at.journal)
+    assert await store.owner("ours") == "ours"
+    await store.disown("ours")
 
 
 async def person_work(at: Place) -> None:

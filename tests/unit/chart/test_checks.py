@@ -94,13 +94,14 @@ async def test_no_answer_is_not_nothing() -> None:
 
 
 def test_a_refusal_lists_the_first_and_says_what_to_do() -> None:
-    said = uninstall_check.refusal([f"Strategy t/s{i}" for i in range(25)], "mine", "ns")
+    said = uninstall_check.refusal([f"Strategy t/s{i}" for i in range(25)], "mine", "ns", "7")
     assert "25 resources live" in said
     assert "  Strategy t/s19\n  … and 5 more\n" in said
     assert "s20" not in said
     assert "kubectl delete strategies,brokeraccounts,marketfeeds" in said
-    assert said.endswith("helm uninstall mine --namespace ns --no-hooks")
-    assert "more" not in uninstall_check.refusal(["Strategy t/s"], "mine", "ns")
+    assert "  helm uninstall mine --namespace ns --no-hooks\n" in said
+    assert said.endswith("  helm rollback mine 7 --namespace ns")
+    assert "… and" not in uninstall_check.refusal(["Strategy t/s"], "mine", "ns", "7")
 
 
 @pytest.mark.parametrize("program", [uninstall_check.main, install_check.main])
@@ -113,7 +114,7 @@ def test_without_a_way_to_the_api_the_answer_is_no(
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert program(["a", "b"]) == 1
+    assert program(["a", "b", "1"]) == 1
     assert "no way to the Kubernetes API" in capsys.readouterr().out
 
 

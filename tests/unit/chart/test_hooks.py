@@ -37,8 +37,8 @@ def test_it_asks_about_the_namespaces_that_are_served() -> None:
         found: list[str] = job["containers"][0]["args"]
         return found
 
-    assert arguments() == ["trading", "desk"]
-    assert arguments("watchNamespaces={blue,green}") == ["trading", "desk", "blue", "green"]
+    assert arguments() == ["trading", "desk", "1"]
+    assert arguments("watchNamespaces={blue,green}") == ["trading", "desk", "1", "blue", "green"]
 
 
 def test_helm_test_asks_operator_redis_and_kafka() -> None:

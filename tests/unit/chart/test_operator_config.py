@@ -1,5 +1,7 @@
 """The operator's configuration, as the chart writes it and the operator reads it."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -78,6 +80,23 @@ def test_every_variable_is_a_setting_of_that_name_and_type(monkeypatch: pytest.M
     assert settings.kafka_tls_ca_file == "/var/run/alpha-panda/credentials/ca.crt"
     assert settings.kafka_replication_factor == 2
     assert settings.engine_lanes == 4
+
+
+def test_numbers_from_a_file_of_values_are_written_out(tmp_path: Path) -> None:
+    """A file's numbers are floats to Helm, which prints them as 1e+06: no service, and no broker, reads that."""
+    numbers = {"A": 1_000_000, "B": 0.25, "C": 0, "D": 604_800_000, "E": True, "F": "text"}
+    values = tmp_path / "values.yaml"
+    settings = {"log.retention.bytes": 1_073_741_824}
+    told = {
+        "env": {f"ALPHAPANDA_{name}": number for name, number in numbers.items()},
+        "development": {"kafka": {"settings": settings}},
+    }
+    values.write_text(yaml.safe_dump(told))
+    env = operator_config(*DEVELOPMENT, files=(values,)).env
+    written = ["1000000", "0.25", "0", "604800000", "true", "text"]
+    assert [env[f"ALPHAPANDA_{name}"] for name in numbers] == written
+    broker = one(rendered(*DEVELOPMENT, files=(values,)), "ConfigMap", "trading-kafka")
+    assert "\nlog.retention.bytes=1073741824\n" in f"\n{broker['data']['server.properties']}\n"
 
 
 def test_settings_of_yours_go_over_the_charts() -> None:
@@ -163,6 +182,38 @@ def test_rules_of_yours_replace_the_guess() -> None:
     assert operator_config(*OWN, rule).network_policy.kafka == (
         {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
     )
+
+
+PERSON = ("personSecret.accounts=theirs", "personSecret.platform=ours")
+
+
+def test_the_login_of_persons_is_where_commands_look_for_it_in_risk_and_operator_alone() -> None:
+    place = Settings.model_fields["person_credentials"].default
+    mount = {"name": "person", "mountPath": place, "readOnly": True}
+    config = operator_config(*OWN, *PERSON)
+    assert [role for role in ROLES if mount in config.role(role).extra_volume_mounts] == ["risk"]
+    assert config.role("risk").extra_volumes == (_person("theirs"),)
+    pod = pods(rendered(*OWN, *PERSON))["trading-operator"]
+    assert mount in pod["containers"][0]["volumeMounts"]
+    assert _person("ours") in pod["volumes"]
+    plain = pods(rendered(*OWN))["trading-operator"]
+    assert mount not in plain["containers"][0]["volumeMounts"]
+    assert operator_config(*OWN).role("risk").extra_volumes == ()
+
+
+def test_risk_keeps_the_volumes_that_it_would_have_without_a_login_of_persons() -> None:
+    def names(*settings: str) -> list[str]:
+        config = operator_config(*OWN, *PERSON, *settings)
+        return [str(each["name"]) for each in config.role("risk").extra_volumes]
+
+    of_all = "roles.defaults.extraVolumes[0].name=all"
+    assert names(of_all) == ["person", "all"]
+    assert names(of_all, "roles.risk.extraVolumes[0].name=own") == ["person", "own"]
+
+
+def _person(secret: str) -> dict[str, object]:
+    """Optional: a namespace without this Secret has its risk all the same."""
+    return {"name": "person", "secret": {"secretName": secret, "optional": True, "defaultMode": 0o440}}
 
 
 def test_further_fields_go_over_those_of_the_values() -> None:

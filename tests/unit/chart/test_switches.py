@@ -1,7 +1,10 @@
 """Each switch of the chart, on and off: what is there, and what is not."""
 
+import re
+
 import pytest
 
+from alpha_panda_operator.metrics import Metrics
 from unit.chart.helm import DEVELOPMENT, OWN, Object, of_kind, one, pods, rendered, variables
 
 Kinds = set[tuple[str, str]]
@@ -125,6 +128,18 @@ def test_two_releases_of_one_name_share_no_cluster_wide_name() -> None:
     assert all("desk" in name and "trading" in name for name in names)
 
 
+def test_a_long_name_is_cut_and_stays_its_own() -> None:
+    """46: what a Job's and a StatefulSet's name put behind it goes into labels of 63 characters."""
+
+    def first(*settings: str) -> str:
+        return str(one(rendered(*OWN, *settings), "Deployment")["metadata"]["name"]).removesuffix("-operator")
+
+    assert first(f"fullnameOverride={'a' * 46}") == "a" * 46
+    cut = {first(f"fullnameOverride={'a' * 46}{last}") for last in "bc"}
+    assert {len(name) for name in cut} == {46}
+    assert len(cut) == 2
+
+
 def test_every_object_has_the_common_labels_and_annotations() -> None:
     objects = rendered(
         *DEVELOPMENT,
@@ -214,3 +229,11 @@ def test_probes_ask_the_port_that_the_operator_listens_at() -> None:
         assert container[probe]["httpGet"] == {"path": path, "port": "health"}
     assert one(objects, "Service")["spec"]["ports"][0]["port"] == 9999
     assert ":9999/readyz" in one(objects, "Pod")["spec"]["containers"][0]["args"][0]
+
+
+def test_every_metric_that_an_alert_asks_for_is_one_of_the_operators() -> None:
+    rules = one(rendered(*OWN, "monitoring.prometheusRule.enabled=true"), "PrometheusRule")
+    asked = set(re.findall(r"alphapanda_\w+", str(rules["spec"])))
+    told = {sample.name for family in Metrics().registry.collect() for sample in family.samples}
+    assert len(asked) > 3
+    assert asked - told == set()

@@ -124,6 +124,15 @@ def test_buttons_wait_to_be_pressed(resources: dict[str, Call]) -> None:
         assert json.loads(words[-1]) == {"data": {"tradingState": state}}
 
 
+def test_the_button_for_helm_test_asks_for_no_logs_which_helm_can_not_give_of_three_containers(
+    resources: dict[str, Call],
+) -> None:
+    assert "--logs" not in shlex.split(resources["helm-test"]["cmd"])
+    (pod,) = of_kind(rendered(f"fullnameOverride={RELEASE}", files=(VALUES,)), "Pod")
+    assert len(pod["spec"]["containers"]) > 1
+    assert pod["metadata"]["annotations"]["helm.sh/hook-output-log-policy"] == "hook-failed"
+
+
 def test_forwarded_ports_are_ports_of_services_of_the_chart(resources: dict[str, Call]) -> None:
     objects = rendered(f"fullnameOverride={RELEASE}", files=(VALUES,))
     services = {each["metadata"]["name"]: each["spec"]["ports"] for each in of_kind(objects, "Service")}

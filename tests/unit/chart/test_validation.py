@@ -2,7 +2,8 @@
 
 import pytest
 
-from unit.chart.helm import DEVELOPMENT, OWN, refusal, rendered
+from harness.versions import KUBERNETES
+from unit.chart.helm import CHART, DEVELOPMENT, OWN, refusal, rendered, run
 
 KAFKA, REDIS = OWN
 SASL = (
@@ -41,6 +42,10 @@ SASL = (
         ((*OWN, "redis.url=redis:6379"), ("redis/url", "pattern")),
         ((*OWN, "topicPrefix=all."), ("topicPrefix",)),
         ((*OWN, "installation=a.b"), ("installation",)),
+        ((*OWN, "fullnameOverride=a.b"), ("fullnameOverride",)),
+        ((*OWN, "fullnameOverride=7a"), ("fullnameOverride",)),
+        ((*OWN, "personSecret.account=x"), ("account", "not allowed")),
+        ((*OWN, "roles.risk.personSecret=x"), ("personSecret", "not allowed")),
         ((*OWN, "image.digest=latest"), ("digest",)),
         ((*OWN, "operator.replicas=0"), ("replicas",)),
         ((*OWN, "watchNamespaces={a,a}"), ("watchNamespaces",)),
@@ -71,3 +76,13 @@ def test_each_role_may_name_its_own_secret() -> None:
     roles = ("market-feed", "feed-cacher", "strategy", "risk", "engine", "order-tracker")
     named = [f"roles.{role}.credentialsSecret={role}" for role in roles]
     assert rendered(*OWN, *SASL[:2], *named)
+
+
+@pytest.mark.parametrize("release", ["1st", "a.b"])
+def test_a_release_whose_name_no_service_can_have_is_refused_before_anything_is_made(release: str) -> None:
+    """Helm takes both, and the API server would take them for all objects but the Services."""
+    named = [word for each in OWN for word in ("--set", each)]
+    done = run("template", release, str(CHART), "--kube-version", KUBERNETES, *named)
+    assert done.returncode != 0
+    assert f'"{release}"' in done.stderr
+    assert "fullnameOverride" in done.stderr

@@ -209,7 +209,7 @@ CASES = [
     # -------------------------------------------------------------------------------------------- accounts
     Case("account on an unknown feed", put(ACCOUNT, "spec/marketFeed", "dmo"), 2, "spec.marketFeed", ("there is no MarketFeed 'dmo'", "did you mean demo?")),
     Case("feed missing", drop(ACCOUNT, "spec/marketFeed"), 2, "spec.marketFeed", ("is missing",)),
-    Case("no broker", drop(ACCOUNT, "spec/paper"), 2, "spec", ("no broker is given", "exactly one of paper")),
+    Case("no broker", drop(ACCOUNT, "spec/paper"), 2, "spec", ("no broker is given", "allowed: paper")),
     Case("unknown broker", put(ACCOUNT, "spec/ibkr", {}), 2, "spec.ibkr", ("unknown field", "paper")),
     Case("cash missing", put(ACCOUNT, "spec/paper", {}), 2, "spec.paper.cash", ("is missing",)),
     Case("cash with a currency", put(ACCOUNT, "spec/paper/cash", "100 INR"), 2, "spec.paper.cash", ("'100 INR' is not such a number",)),

@@ -48,28 +48,32 @@ def test_architecture_gives_a_reason_for_every_dependency() -> None:
     ] == []
 
 
-DOCUMENTS = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "SECURITY.md",
-    "docs/README.md",
-]
+DOCUMENTS = sorted(
+    str(page.relative_to(ROOT))
+    for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "charts/**/*.md", "tests/harness/*.md")
+    for page in ROOT.glob(pattern)
+)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's titles, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    text = read(name)
-    anchors = {
-        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("https://"):
-            assert ((ROOT / name).parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", read(name)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        page = (ROOT / name).parent / path if path else ROOT / name
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page.read_text(encoding="utf-8")), target
+
+
+def test_all_pages_are_looked_at() -> None:
+    assert {"README.md", "docs/kubernetes/security.md", "charts/alpha-panda/README.md"} <= set(DOCUMENTS)
 
 
 @pytest.mark.parametrize(("name", "path"), PROJECT["entry-points"]["alpha_panda.strategies"].items())

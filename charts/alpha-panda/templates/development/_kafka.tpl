@@ -21,7 +21,7 @@
   "offsets.retention.minutes" "20160"
 -}}
 {{- range $name, $value := .Values.development.kafka.settings -}}
-{{- $_ := set $settings $name (toString $value) -}}
+{{- $_ := set $settings $name (include "alpha-panda.text" $value) -}}
 {{- end -}}
 {{- range $name, $value := $settings }}
 {{ $name }}={{ $value }}

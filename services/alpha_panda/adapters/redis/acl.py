@@ -33,6 +33,9 @@ _CLEARING: Final = frozenset({"hdel", "hget", "hset", "hvals"})
 _ASKING: Final = frozenset({"del", "hdel", "hkeys", "hset", "hsetnx", "hvals"})
 """What the operator takes to write trading states, and to ask risk to clear a latch or to tear a strategy down."""
 
+_OWNING: Final = frozenset({"del", "get", "set"})
+"""What it takes to claim a prefix for an installation, and to give it back."""
+
 _QUOTES: Final = frozenset({"mget"})
 
 _JOURNAL_WRITES: Final = _SCRIPTS | _RUN | {"hget", "hmget", "hset", "hsetnx", "incr", "zadd", "zrem"}
@@ -211,6 +214,7 @@ def operator_rights(keys: KeyMap) -> RoleRights:
             | _clear_keys(keys, *_every(keys))
             | {keys.control_teardowns()},
         )
+        | Rights(_OWNING, writes=frozenset({keys.owner()}))
         | Rights(_CONTROL, reads=_latch_keys(keys, *_every(keys))),
     )
 

@@ -77,7 +77,7 @@ def exactly_one(raw: object, what: str, names: tuple[str, ...]) -> Iterator[Find
     if not isinstance(raw, Mapping | BaseModel):
         return
     given = [name for name in names if peek(raw, name) is not None]
-    allowed = f"exactly one of {', '.join(names)}"
+    allowed = f"exactly one of {', '.join(names)}" if len(names) > 1 else names[0]
     if not given:
         yield Finding((), f"no {what} is given", allowed)
     elif len(given) > 1:

@@ -39,6 +39,7 @@ OWNERS = {
     KEYS.control_clears("platform"): {"risk", "operator"},
     KEYS.control_clears("account/paper"): {"risk", "operator"},
     KEYS.control_teardowns(): {"operator"},
+    KEYS.owner(): {"operator"},
     KEYS.control_latches("platform"): {"risk", "order-tracker", "person"},
     KEYS.control_latches("account/paper"): {"risk", "order-tracker", "person"},
     KEYS.control_latches("strategy/momentum"): {"risk", "order-tracker", "person"},
