@@ -106,6 +106,7 @@ class Operator:
         """Read everything once, then keep it so, until cancelled."""
         sync, reconciler = self._made(cluster, stores)
         await self._read_all(sync)
+        await sync.inform()
         config = self._config
         async with watching(self._access, config, sync.intake) as watches_ended, asyncio.TaskGroup() as group:
             for job in (
@@ -160,6 +161,8 @@ class Operator:
             ttl=config.control_ttl_seconds,
             in_use=in_use,
             forbidden=ownership.foreign,
+            latest=lambda view: cache.resources.get(view.key),
+            may_write=cluster.may_write,
         )
         self._desk = desk
         board = StatusBoard(lambda namespace: stores.of(namespace).statuses, desk)

@@ -110,11 +110,13 @@ class Cache:
         self._children_of.setdefault(fact.owner, set()).add(fact.key)
         return known is None or replace(known, version=fact.version) != fact
 
-    def drop_child(self, key: Key) -> ChildFact | None:
-        """Forget a child that is gone."""
-        fact = self.children.pop(key, None)
-        if fact is not None:
-            self._children_of.get(fact.owner, set()).discard(key)
+    def drop_child(self, key: Key, uid: str = "") -> ChildFact | None:
+        """Forget a child that is gone; not if another one has its name by now."""
+        fact = self.children.get(key)
+        if fact is None or (uid and fact.uid != uid):
+            return None
+        del self.children[key]
+        self._children_of.get(fact.owner, set()).discard(key)
         return fact
 
     def children_of(self, owner: Key) -> list[ChildFact]:
@@ -124,6 +126,8 @@ class Cache:
     def put_pod(self, fact: PodFact) -> bool:
         """Take over a pod as seen; say whether anything that matters has changed."""
         known = self.pods.get(fact.key)
+        if known is not None and known.uid == fact.uid and newer(known.version, fact.version):
+            return False
         self.pods[fact.key] = fact
         self._pods_of.setdefault(fact.owner, set()).add(fact.key)
         return known != fact
@@ -137,8 +141,11 @@ class Cache:
 
     def pods_of(self, owner: Key, role: str) -> list[PodFact]:
         """Return the pods of one workload."""
-        found = (self.pods[key] for key in sorted(self._pods_of.get(owner, ())))
-        return [fact for fact in found if fact.role == role]
+        return [fact for fact in self.all_pods_of(owner) if fact.role == role]
+
+    def all_pods_of(self, owner: Key) -> list[PodFact]:
+        """Return the pods of a resource, those that are ending among them."""
+        return [self.pods[key] for key in sorted(self._pods_of.get(owner, ()))]
 
 
 def _named_by(view: ResourceView | None) -> Iterator[Key]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 from typing import Final, Protocol
 
 _BOOTTIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
@@ -40,6 +41,14 @@ class SystemClock:
 def rfc3339(moment: float) -> str:
     """Return a UTC moment as Kubernetes writes it, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def moment(text: str) -> float | None:
+    """Return the UTC moment that Kubernetes has written so; None for anything else."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def rfc3339_micro(moment: float) -> str:

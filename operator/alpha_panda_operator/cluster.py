@@ -5,10 +5,10 @@ first: a replica that no longer leads writes nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -17,6 +17,8 @@ from alpha_panda.errors import ApiRefusedError, DependencyUnavailableError
 from alpha_panda_operator.access import ApiAccess
 from alpha_panda_operator.metrics import Metrics
 from alpha_panda_operator.names import EVENT, FIELD_MANAGER, LEASE, Kind
+
+T = TypeVar("T")
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -41,6 +43,27 @@ class Listing:
 
     items: Objects = field(repr=False)
     version: str = ""
+
+
+class _ListMeta(msgspec.Struct):
+    version: str = msgspec.field(name="resourceVersion", default="")
+    following: str = msgspec.field(name="continue", default="")
+
+
+class _Page(msgspec.Struct):
+    """A page of a listing. Its items are read one at a time, as they are looked at: each takes ten times its text."""
+
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+_page: Final = msgspec.json.Decoder(_Page)
+_object: Final = msgspec.json.Decoder(Object)
+
+
+def _objects(page: _Page) -> Iterator[Object]:
+    """Yield a page's objects, each as it is asked for."""
+    return map(_object.decode, page.items or ())
 
 
 def path_of(kind: Kind, namespace: str | None, name: str = "", subresource: str = "") -> str:
@@ -79,7 +102,7 @@ class Cluster:
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """Return an object; None if there is none."""
         try:
-            return await self._ask("GET", kind, path_of(kind, namespace, name))
+            return await self._ask("GET", kind, path_of(kind, namespace, name), _object)
         except ApiRefusedError as error:
             if error.status == 404:  # noqa: PLR2004 - HTTP's Not Found
                 return None
@@ -92,32 +115,38 @@ class Cluster:
         *,
         selector: str = "",
         metadata_only: bool = False,
-        take: Callable[[Objects], None] | None = None,
+        take: Callable[[Iterable[Object]], None] | None = None,
     ) -> Listing:
         """Return all objects, by pages, as of now and not as of some cache; of all namespaces if none is named.
 
         `metadata_only`: names, labels and versions alone. `take`: is given each page as it comes, and none is kept.
         """
         items: Objects = []
-        version = ""
-        for namespace in tuple(namespaces) or (None,):
-            version = await self._list_into(
+        versions = [
+            await self._list_into(
                 take or items.extend, kind, path_of(kind, namespace), selector, metadata_only
             )
-        return Listing(items, version)
+            for namespace in tuple(namespaces) or (None,)
+        ]
+        # The first one's: what came into a namespace while the next was read is later than that.
+        return Listing(items, versions[0])
 
     async def _list_into(
-        self, take: Callable[[Objects], None], kind: Kind, path: str, selector: str, metadata_only: bool
+        self,
+        take: Callable[[Iterable[Object]], None],
+        kind: Kind,
+        path: str,
+        selector: str,
+        metadata_only: bool,
     ) -> str:
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
         accept = _META_ONLY if metadata_only else "application/json"
         while True:
-            page = await self._ask("GET", kind, path, query=query, accept=accept, verb="list")
-            take(page.pop("items", None) or [])
-            following = page["metadata"].get("continue")
-            if not following:
-                return str(page["metadata"].get("resourceVersion", ""))
-            query["continue"] = following
+            page = await self._ask("GET", kind, path, _page, query=query, accept=accept, verb="list")
+            take(_objects(page))
+            if not page.metadata.following:
+                return page.metadata.version
+            query["continue"] = page.metadata.following
 
     @asynccontextmanager
     async def watch_one(
@@ -190,13 +219,15 @@ class Cluster:
 
     async def create_lease(self, lease: Mapping[str, Any]) -> Object:
         """Create a Lease; 409 if somebody was faster. Not asked whether we lead: this is how we come to."""
-        return await self._ask("POST", LEASE, path_of(LEASE, lease["metadata"]["namespace"]), body=lease)
+        return await self._ask(
+            "POST", LEASE, path_of(LEASE, lease["metadata"]["namespace"]), _object, body=lease
+        )
 
     async def replace_lease(self, lease: Mapping[str, Any]) -> Object:
         """Replace a Lease as we have read it; 409 if it has changed since."""
         metadata = lease["metadata"]
         return await self._ask(
-            "PUT", LEASE, path_of(LEASE, metadata["namespace"], metadata["name"]), body=lease
+            "PUT", LEASE, path_of(LEASE, metadata["namespace"], metadata["name"]), _object, body=lease
         )
 
     # ------------------------------------------------------------------------------------------ the wire
@@ -213,27 +244,35 @@ class Cluster:
         verb: str = "",
     ) -> Object:
         self.may_write()
-        return await self._ask(method, kind, path, query=query, body=body, content=content, verb=verb)
+        return await self._ask(
+            method, kind, path, _object, query=query, body=body, content=content, verb=verb
+        )
 
     async def _ask(  # noqa: PLR0913 - what a request consists of
         self,
         method: str,
         kind: Kind,
         path: str,
+        answers: msgspec.json.Decoder[T],
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
         accept: str = "application/json",
         verb: str = "",
-    ) -> Object:
+    ) -> T:
         headers = {"Accept": accept, **({"Content-Type": content} if body is not None else {})}
         limit = aiohttp.ClientTimeout(total=self._timeout, connect=_CONNECT_SECONDS)
         data = None if body is None else msgspec.json.encode(body)
         async with self._raw(method, kind, path, query or {}, headers, data, limit, verb) as answer:
             await _refuse(answer)
-            found: Object = msgspec.json.decode(await answer.read())
-            return found
+            text = await answer.read()
+        try:
+            return answers.decode(text)
+        except msgspec.DecodeError as error:  # a proxy's own page, say
+            raise DependencyUnavailableError(
+                API, f"{method} {path}: not what the API says: {error}"
+            ) from error
 
     @asynccontextmanager
     async def _raw(  # noqa: PLR0913, PLR0917 - as above

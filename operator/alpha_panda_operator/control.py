@@ -6,6 +6,7 @@ Halted. Latches are none of ours: risk clears those that a manifest names, and w
 """
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 AT_ONCE: Final = 16
 """Keys that are written at a time: half of the connections that the client may have."""
+
+_WRITTEN_WITHIN: Final = 1.0
+"""The API server notes whole seconds, cut off."""
 
 PLATFORM_STATE: Final = "tradingState"
 """Key of the platform's ConfigMap."""
@@ -86,6 +90,10 @@ class ControlDesk:
     in_use: Callable[[ResourceView], bool]
     forbidden: Callable[[str], bool] = lambda _: False
     """Whether a namespace's keys belong to another installation: nothing is written there."""
+    latest: Callable[[ResourceView], ResourceView | None] = lambda view: view
+    """Gives a resource as it is known now, None if it is gone: a halt may come in while others are written."""
+    may_write: Callable[[], None] = lambda: None
+    """Raises if this replica does not lead any more: who thaws must not write over what the next leader has."""
     platform: TradingState = TradingState.HALTED
     platform_known: bool = False
     """Whether it has been written at all: that needs a namespace with something in it."""
@@ -93,12 +101,28 @@ class ControlDesk:
     """What binds, by namespace and scope, as last read."""
     renewed_at: float | None = None
     _written: dict[Key, _Scope] = field(default_factory=dict)
+    _locks: weakref.WeakValueDictionary[Key, asyncio.Lock] = field(
+        default_factory=weakref.WeakValueDictionary
+    )
+    """One write of a scope at a time: what is written last is what was known last."""
     _platform_problem: str = ""
 
     async def publish(self, view: ResourceView) -> None:
-        """Write one resource's state, and what else its manifest asks of risk; a failure is kept and told."""
+        """Write one resource's state, and what else its manifest asks of risk; a failure is kept and told.
+
+        Raises:
+            ProcessMustExitError: this replica may not write any more.
+
+        """
         if view.key.kind not in (BROKER_ACCOUNT, STRATEGY) or self.forbidden(view.key.namespace):
             return
+        async with self._locks.setdefault(view.key, asyncio.Lock()):
+            now = self.latest(view)
+            if now is not None:
+                await self._publish(now)
+
+    async def _publish(self, view: ResourceView) -> None:
+        self.may_write()
         scope = self._scope(view)
         try:
             await self._write(view, scope)
@@ -111,9 +135,8 @@ class ControlDesk:
             scope.problem = ""
             self.metrics.control_writes.labels("written").inc()
 
-    async def renew(self, views: Iterable[ResourceView], namespaces: Iterable[str]) -> None:
-        """Write all states, as a fresh read has shown them."""
-        await self.publish_platform(self.platform, namespaces)
+    async def renew(self, views: Iterable[ResourceView]) -> None:
+        """Write all states of resources, as a fresh read has shown them, or what has been heard of them since."""
         await _all([lambda view=view: apart(view.key, lambda: self.publish(view)) for view in views])  # type: ignore[misc]
         self.renewed_at = self.clock.monotonic()
 
@@ -125,6 +148,7 @@ class ControlDesk:
         namespace = next(iter(namespaces), None)
         if namespace is None:
             return
+        self.may_write()
         self.platform_known = True
         try:
             await self.store(namespace).put_spec(PLATFORM, state, self.ttl)
@@ -147,9 +171,16 @@ class ControlDesk:
 
     async def drop(self, view: ResourceView) -> None:
         """Forget a resource that goes: its scope is Halted from now on."""
-        self._written.pop(view.key, None)
         if view.key.kind not in (BROKER_ACCOUNT, STRATEGY) or self.forbidden(view.key.namespace):
             return
+        async with self._locks.setdefault(view.key, asyncio.Lock()):
+            known = self._written.get(view.key)
+            if known is None or known.uid == view.uid:  # not what another one of its name has by now
+                self._written.pop(view.key, None)
+                self.may_write()
+                await self._drop(view)
+
+    async def _drop(self, view: ResourceView) -> None:
         store = self.store(view.key.namespace)
         try:
             await store.drop_spec(scope_of(view.key))
@@ -182,11 +213,20 @@ class ControlDesk:
         if state is not scope.state:
             scope.state, scope.since = state, self.clock.now()
         if view.clear_latch != scope.clears:
-            await store.request_clears(scope_of(view.key), view.clear_latch, nanoseconds(self.clock.now()))
+            await store.request_clears(scope_of(view.key), view.clear_latch, self._asked_at(view))
             scope.clears = view.clear_latch
         if view.key.kind == STRATEGY and view.deleting and not scope.teardown:
             await store.request_teardown(self._teardown(view))
             scope.teardown = True
+
+    def _asked_at(self, view: ResourceView) -> int:
+        """Return when the manifest has asked for what it asks for at the latest (UTC ns): what was latched later stands.
+
+        Not when we first saw it: to a restarted operator and a store that has lost its memory an old manifest is new,
+        and ids of losses come again within a day.
+        """
+        now = self.clock.now()
+        return nanoseconds(now if view.written_at is None else min(now, view.written_at + _WRITTEN_WITHIN))
 
     def _teardown(self, view: ResourceView) -> TeardownRequest:
         return TeardownRequest(
@@ -198,13 +238,21 @@ class ControlDesk:
 
 
 async def _all(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Make all calls, some at a time."""
+    """Make all calls, some at a time.
+
+    Raises:
+        ProcessMustExitError: the first of those that `apart` lets through, by itself: no group hides it.
+
+    """
     waiting = iter(list(calls))
 
     async def work() -> None:
         for call in waiting:
             await call()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

@@ -18,7 +18,7 @@ AGAIN_SECONDS: Final = 600.0
 
 _MOST_REMEMBERED: Final = 10_000
 _LONGEST_NOTE: Final = 1024
-"""What the API takes."""
+"""What the API takes, in bytes."""
 
 
 class Events:
@@ -65,7 +65,7 @@ class Events:
             "action": reason,
             "reason": reason,
             "type": type_,
-            "note": note[:_LONGEST_NOTE],
+            "note": note.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": RESOURCES[view.key.kind].api_version,
                 "kind": view.key.kind,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from alpha_panda_operator.clock import moment
 from alpha_panda_operator.names import (
     APPLIED,
     COMPONENT_LABEL,
@@ -26,6 +27,9 @@ _CRASHING: Final = (
     "CreateContainerConfigError",
 )
 _NO_IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_ENDED: Final = ("Succeeded", "Failed")
+"""Phases in which no process of a pod runs any more."""
+
 _ENOUGH_RESTARTS: Final = 2
 """Restarts after which a pod that is down right now counts as crashing before the kubelet backs off."""
 
@@ -56,14 +60,23 @@ class ChildFact:
 
 @dataclass(frozen=True, slots=True)
 class PodFact:
-    """A pod as last seen. `trouble`: CrashLoop, ImageMissing or empty, with `message`."""
+    """A pod as last seen. `trouble`: CrashLoop, ImageMissing, MissingSecret or empty, with `message`.
+
+    `ending`: somebody has deleted it, and its processes may still run. `ended`: they don't any more, and it stays to be
+    looked at (evicted, say). `unmounted_since` (UTC seconds): it has a node, and no volumes or no network there yet.
+    """
 
     key: Key
     owner: Key
     role: str
     ready: bool
+    uid: str = ""
     trouble: str = ""
     message: str = ""
+    start_hash: str = ""
+    ending: bool = False
+    ended: bool = False
+    unmounted_since: float | None = None
     version: str = field(default="", compare=False)
 
 
@@ -193,10 +206,23 @@ def pod_fact(raw: Mapping[str, Any]) -> PodFact | None:
         owner=owner,
         role=(metadata.get("labels") or {}).get(COMPONENT_LABEL, ""),
         ready=ready,
+        uid=metadata["uid"],
         trouble=trouble,
         message=message,
+        start_hash=(metadata.get("annotations") or {}).get(START_HASH, ""),
+        ending=bool(metadata.get("deletionTimestamp")),
+        ended=status.get("phase") in _ENDED,
+        unmounted_since=_unmounted_since(status),
         version=metadata["resourceVersion"],
     )
+
+
+def _unmounted_since(status: Mapping[str, Any]) -> float | None:
+    """Return since when a pod with a node waits for what comes before its first container."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodReadyToStartContainers" and condition.get("status") == "False":
+            return moment(str(condition.get("lastTransitionTime") or ""))
+    return None
 
 
 def _trouble(status: Mapping[str, Any]) -> tuple[str, str]:
@@ -210,6 +236,11 @@ def _trouble(status: Mapping[str, Any]) -> tuple[str, str]:
         )
         if reason in _NO_IMAGE:
             return "ImageMissing", f"{reason}: {waiting.get('message') or item.get('image', '')}"
+        if (
+            reason == "CreateContainerConfigError"
+            and "secret" in (said := str(waiting.get("message", ""))).lower()
+        ):
+            return "MissingSecret", said
         if reason in _CRASHING or (item.get("restartCount", 0) >= _ENOUGH_RESTARTS and ended):
             code = f"exit code {ended['exitCode']}" if "exitCode" in ended else waiting.get("message", "")
             said = str(ended.get("message") or "").strip()

@@ -19,6 +19,10 @@ from alpha_panda_operator.view import ResourceView
 DEFAULT_INSTALLATION: Final = "alpha-panda"
 """The installation that serves resources which name none."""
 
+MOST_REMEMBERED: Final = 20_000
+REMEMBERED_SECONDS: Final = 600.0
+"""How many that are gone are remembered at least this long: no watch is further behind."""
+
 GATHER_SECONDS: Final = 0.2
 """How long those who depend on something that changed wait for more of it to change: many come at once."""
 
@@ -88,6 +92,8 @@ class Intake:
     lag: Lag
     vanished: list[ResourceView] = field(default_factory=list)
     """Resources that went without our finalizer, for the control desk to forget."""
+    _gone: dict[str, float] = field(default_factory=dict)
+    """Ids of objects that are gone, and since when: what a slower watch or listing still shows of them is old."""
 
     # --------------------------------------------------------------------------------------- resources
 
@@ -98,9 +104,17 @@ class Intake:
         if type_ == "DELETED" or not serves(self.config, metadata.get("labels") or {}):
             self.lag.gone(key)
             self._resource_gone(key, metadata["uid"])
+            if type_ == "DELETED":
+                self._bury(metadata["uid"])
             return
         self.lag.watched(key, metadata["resourceVersion"])
         self._resource_seen(raw)
+
+    def _bury(self, uid: str) -> None:
+        now = self.clock.monotonic()
+        if len(self._gone) >= MOST_REMEMBERED:
+            self._gone = {one: since for one, since in self._gone.items() if now - since < REMEMBERED_SECONDS}
+        self._gone[uid] = now
 
     def resources_listed(self, kind: str, items: Iterable[Raw], version: str) -> None:
         """Take a fresh listing of one kind over all that we watch: who is not in it is gone."""
@@ -125,10 +139,13 @@ class Intake:
         for key, view in list(self.cache.resources.items()):
             if key.kind == kind and key not in present and newer(version, view.version):
                 self.lag.gone(key)
+                self._bury(view.uid)
                 self._resource_gone(key, view.uid)
 
     def _resource_seen(self, raw: Raw) -> None:
         metadata = raw["metadata"]
+        if metadata["uid"] in self._gone:
+            return
         before = self.cache.resources.get(Key(raw["kind"], metadata["namespace"], metadata["name"]))
         view = self.cache.put(raw)
         if view is None:
@@ -169,9 +186,10 @@ class Intake:
         metadata = raw["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
         if type_ == "DELETED":
-            self._child_gone(key)
-            return
-        self._child_seen(kind, raw)
+            self._bury(metadata["uid"])
+            self._child_gone(key, metadata["uid"])
+        elif metadata["uid"] not in self._gone:
+            self._child_seen(kind, raw)
 
     def children_listed(self, kind: str, items: Iterable[Raw], version: str) -> None:
         """Take a fresh listing of one kind of what we make."""
@@ -191,12 +209,14 @@ class Intake:
         if kind == "Pod":
             for key, pod in list(self.cache.pods.items()):
                 if key not in present and newer(version, pod.version):
+                    self._bury(pod.uid)
                     self.cache.drop_pod(key)
                     self._wake(pod.owner)
             return
         for key, fact in list(self.cache.children.items()):
             if key.kind == kind and key not in present and newer(version, fact.version):
-                self._child_gone(key)
+                self._bury(fact.uid)
+                self._child_gone(key, fact.uid)
 
     def _child_seen(self, kind: str, raw: Raw) -> None:
         fact = child_fact(raw, kind)
@@ -208,8 +228,8 @@ class Intake:
         if self.cache.put_child(fact):
             self._wake(fact.owner)
 
-    def _child_gone(self, key: Key) -> None:
-        fact = self.cache.drop_child(key)
+    def _child_gone(self, key: Key, uid: str) -> None:
+        fact = self.cache.drop_child(key, uid)
         if fact is not None:
             self._wake(fact.owner)
 
@@ -219,9 +239,10 @@ class Intake:
         if owner is None or fact is None:
             return
         if type_ == "DELETED":
+            self._bury(fact.uid)
             self.cache.drop_pod(fact.key)
             self._wake(owner)
-        elif self.cache.put_pod(fact):
+        elif fact.uid not in self._gone and self.cache.put_pod(fact):
             self._wake(owner)
 
     def _wake(self, owner: Key) -> None:

@@ -180,6 +180,9 @@ class Leadership:
             except AlphaPandaError as error:
                 log.error("the lease was refused", error=str(error))  # noqa: TRY400 - its words say all
                 self._held = held
+            except Exception:  # whatever it is, the lease runs out, and who can't renew it has to end
+                log.exception("the lease was not renewed")
+                self._held = held
         log.error("the lease is lost: ending", identity=self._identity)
         if body is not None:
             body.cancel()
@@ -195,6 +198,8 @@ class Leadership:
                 await self._leases.replace_lease(empty)
         except (AlphaPandaError, TimeoutError) as error:
             log.warning("the lease could not be released", error=str(error) or "no answer in time")
+        except Exception:  # it must not hide why this replica ends
+            log.exception("the lease could not be released")
 
     def _age(self) -> float:
         return self._clock.monotonic() - self._renewed_at

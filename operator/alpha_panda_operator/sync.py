@@ -1,8 +1,8 @@
 """What the operator does by the clock: fresh reads and control keys, statuses, listings of children, users' code."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -10,7 +10,7 @@ import structlog
 from alpha_panda.errors import ApiRefusedError, ProcessMustExitError, TransientError, UnknownOutcomeError
 from alpha_panda_operator.cache import Cache, Place
 from alpha_panda_operator.clock import Clock
-from alpha_panda_operator.cluster import Cluster, Objects
+from alpha_panda_operator.cluster import Cluster, Object
 from alpha_panda_operator.config import OperatorConfig
 from alpha_panda_operator.control import ControlDesk, platform_state
 from alpha_panda_operator.handlers.children import WATCHED
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 AGAIN_SECONDS: Final = 0.5
 """Seconds until a trading state is written again that Redis did not take."""
+
+INFORM_SECONDS: Final = 10.0
+"""How long Redis may keep a new leader from its other work."""
 
 WATCH_SECONDS: Final = 55
 """How long one watch of the platform's ConfigMap lasts; then another begins."""
@@ -45,6 +48,7 @@ class Sync:
     clock: Clock
     home: str
     tell: Callable[[Key], Awaitable[None]]
+    _platform: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # ---------------------------------------------------------------------------------------- resources
 
@@ -53,25 +57,42 @@ class Sync:
         for kind in RESOURCES.values():
             present: set[Key] = set()
 
-            def take(page: Objects, name: str = kind.kind, present: set[Key] = present) -> None:
+            def take(page: Iterable[Object], name: str = kind.kind, present: set[Key] = present) -> None:
                 present |= self.intake.resources_shown(name, page)
 
             listing = await self.cluster.list(kind, self.config.watch_namespaces, take=take)
             self.intake.resources_absent(kind.kind, present, listing.version)
 
     async def read_platform(self) -> None:
-        """Read the platform's ConfigMap, and write its state."""
-        found = await self.cluster.get(CONFIG_MAP, self.home, self.config.platform_config_map)
-        await self.desk.publish_platform(platform_state(found), self._namespaces())
+        """Read the platform's ConfigMap, and write its state; one at a time, or an older one could be written last."""
+        async with self._platform:
+            found = await self.cluster.get(CONFIG_MAP, self.home, self.config.platform_config_map)
+            await self.desk.publish_platform(platform_state(found), self._namespaces())
+
+    async def inform(self) -> None:
+        """Write all states and read what binds once before anything is told, or what was known would be told as unknown.
+
+        Not for long: without Redis there is work to do all the same.
+        """
+        try:
+            async with asyncio.timeout(INFORM_SECONDS):
+                await self.renew()
+                for namespace in self._namespaces():
+                    await self._refresh(namespace)
+        except (TransientError, ApiRefusedError, UnknownOutcomeError, TimeoutError) as error:
+            log.warning("begun without knowing what binds", error=str(error) or "no answer in time")
+        except ProcessMustExitError:
+            raise
+        except Exception:  # as in `every`
+            log.exception("begun without knowing what binds")
 
     async def renew(self) -> None:
         """Read everything anew and renew all control keys: one turn."""
         await self.read_resources()
-        found = await self.cluster.get(CONFIG_MAP, self.home, self.config.platform_config_map)
-        self.desk.platform = platform_state(found)
         await self._claim(again=False)
+        await self.read_platform()
         views = [view for key, view in self.cache.resources.items() if key.kind in (BROKER_ACCOUNT, STRATEGY)]
-        await self.desk.renew(views, self._namespaces())
+        await self.desk.renew(views)
         await self._forget_vanished()
 
     async def _claim(self, *, again: bool) -> None:
@@ -125,7 +146,7 @@ class Sync:
         for kind in WATCHED:
             present: set[Key] = set()
 
-            def take(page: Objects, name: str = kind.kind, present: set[Key] = present) -> None:
+            def take(page: Iterable[Object], name: str = kind.kind, present: set[Key] = present) -> None:
                 present |= self.intake.children_shown(name, page)
 
             listing = await self.cluster.list(
@@ -157,12 +178,17 @@ class Sync:
     async def read_statuses(self) -> None:
         """Read what the services report and what binds, and bring every resource's status up to date."""
         for namespace in self._namespaces():
-            views = [
-                view for kind in (BROKER_ACCOUNT, STRATEGY) for view in self.cache.of_kind(kind, namespace)
-            ]
-            await self.board.refresh(namespace, views)
+            try:
+                await self._refresh(namespace)
+            except Exception:  # what can't be read of one namespace hides no other's
+                log.exception("statuses can't be read", namespace=namespace)
+                self.board.forget(namespace)
         for key in list(self.cache.resources):
             await apart(key, lambda key=key: self._tell(key))  # type: ignore[misc]
+
+    async def _refresh(self, namespace: str) -> None:
+        views = [view for kind in (BROKER_ACCOUNT, STRATEGY) for view in self.cache.of_kind(kind, namespace)]
+        await self.board.refresh(namespace, views)
 
     async def _tell(self, key: Key) -> None:
         try:
@@ -184,6 +210,8 @@ class Sync:
                 log.warning("a turn failed", turn=what, error=str(error))
             except (TransientError, ApiRefusedError) as error:
                 log.warning("a turn failed", turn=what, error=str(error))
+            except Exception:  # a bug, or what somebody wrote into Redis: the other turns have to go on
+                log.exception("a turn failed unexpectedly", turn=what)
             due = max(due + seconds, self.clock.monotonic())
             await self.clock.sleep(due - self.clock.monotonic())
             await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import API_VERSION, KINDS, DeletionPolicy, MarketFeed, Resource
 from alpha_panda.errors import ManifestError, UserInputError
 from alpha_panda.runtime.venues import rules_of
+from alpha_panda_operator.clock import moment
 from alpha_panda_operator.names import FINALIZER, PAUSED, ROLLOUT, Key
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -41,6 +42,8 @@ class ResourceView:
     labels: Mapping[str, str]
     spec: Mapping[str, Any] = field(repr=False)
     status: Mapping[str, Any] = field(repr=False)
+    written_at: float | None = None
+    """When somebody last changed its spec (UTC seconds, whole ones); None where the API does not say."""
     _made: list[Resource | str] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -189,8 +192,19 @@ def view_of(raw: Mapping[str, Any], known: ResourceView | None = None) -> Resour
         labels=dict(metadata.get("labels") or {}),
         spec=keep.spec if keep is not None else _plain(raw.get("spec")),
         status=_plain(raw.get("status")),
+        written_at=_written_at(metadata),
         _made=keep._made if keep is not None else [],  # noqa: SLF001 - the same class
     )
+
+
+def _written_at(metadata: Mapping[str, Any]) -> float | None:
+    """Return when the last of those who own fields of the spec has changed any: applying the same again is no change."""
+    times = (
+        moment(str(entry.get("time") or ""))
+        for entry in metadata.get("managedFields") or ()
+        if not entry.get("subresource") and "f:spec" in (entry.get("fieldsV1") or {})
+    )
+    return max((time for time in times if time is not None), default=None)
 
 
 def digest(value: object) -> str:

@@ -77,7 +77,11 @@ def operator(
         home.namespace,
         redis_server.url,
         tmp_path_factory.mktemp("operator"),
-        {"installation": home.namespace, "networkPolicy": {"enabled": True}},
+        {
+            "installation": home.namespace,
+            "networkPolicy": {"enabled": True},
+            "roles": {"market-feed": {"credentialsSecret": "feed-login"}},
+        },
     )
     try:
         yield process.started()

@@ -198,8 +198,11 @@ class Desk:
     ) -> str:
         """Wait for a condition of the present generation; return its message."""
 
+        told: list[str] = []
+
         def holds() -> bool:
             found = self.condition(kind, name, type_)
+            told[:] = [str(found.get("message", ""))]
             generation = self.kubectl.get(kind, name)["metadata"]["generation"]
             return (
                 (found.get("status"), found.get("reason")) == (status, reason)
@@ -211,7 +214,7 @@ class Desk:
             self.operator.until(holds, f"{kind}/{name}: {type_}={status} {reason} {words!r}")
         except Exception as error:
             raise AssertionError(f"{error}\nis: {self.condition(kind, name, type_)}") from error
-        return str(self.condition(kind, name, type_)["message"])
+        return told[0]
 
     def spec_state(self, scope: str) -> str | None:
         """Return the trading state that is written for a scope; None if none is or it has run out."""

@@ -23,8 +23,8 @@ from cluster.operator_fixtures import (
     set_platform,
     with_store,
 )
-from cluster.operator_process import Desk, OperatorProcess
-from cluster.test_operator_conditions import BA, MF, STRAT, all_three, be_ready
+from cluster.operator_process import SECONDS, Desk, OperatorProcess
+from cluster.test_operator_conditions import BA, MF, STRAT, all_three, be_ready, pods_of
 from harness.cluster import Cluster
 from harness.kubectl import Kubectl
 from unit.operator.kit import account, feed, strategy
@@ -244,6 +244,45 @@ def test_everything_deleted_at_once_goes_in_order(desk: Desk) -> None:
     )
 
 
+def test_a_namespace_that_is_deleted_goes_after_the_deadline_and_leaves_nothing_in_redis(desk: Desk) -> None:
+    """Kubernetes deletes the pods of such a namespace first, so nobody can report: what strategies hold stays."""
+    name = f"{desk.namespace}-all"
+    desk.cluster.kubectl("create", "namespace", name)
+    doomed = replace(desk, namespace=name)
+    all_three(doomed)
+    doomed.until_there("deployment", "momo-strategy")
+    doomed.until_state("strategy/momo", TradingState.ACTIVE)
+    desk.cluster.kubectl("delete", "namespace", name, "--wait=false")
+    doomed.until_state("strategy/momo", TradingState.HALTED)
+    desk.operator.until(
+        lambda: not desk.cluster.kubectl.exists("namespace", name), "the namespace is gone", SECONDS * 2
+    )
+    desk.operator.until(
+        lambda: not [key for key in desk.store.keys(f"{name}.*") if b"status" not in key],
+        "nothing is left in Redis",
+    )
+
+
+def test_an_account_in_use_keeps_its_pods_also_when_it_is_deleted_in_the_foreground(desk: Desk) -> None:
+    """As GitOps tools delete: Kubernetes takes the children first, although strategies still need them."""
+    all_three(desk)
+    desk.expect(BA, "paper", "Progressing", "False", "Settled")
+    desk.kubectl("delete", BA, "paper", "--cascade=foreground", "--wait=false")
+    desk.expect(BA, "paper", "Progressing", "True", "Deleting", "Strategy momo still use it")
+
+    def served() -> str:
+        found = desk.kubectl("get", "deployment", "paper-risk", "--ignore-not-found", "--output=json")
+        metadata = json.loads(found)["metadata"] if found.strip() else {}
+        return "" if "deletionTimestamp" in metadata else metadata.get("uid", "")
+
+    desk.operator.until(lambda: bool(served()), "risk is there again")
+    time.sleep(3)  # whoever fights over it would have by then
+    uid = served()
+    assert uid
+    time.sleep(3)
+    assert served() == uid
+
+
 # ------------------------------------------------------------------------------------------ several operators
 
 
@@ -403,6 +442,28 @@ def test_two_installations_in_one_namespace_do_not_touch_each_others_resources(
         alone.expect(MF, name, "Accepted", "True", "Accepted")
         labels = alone.until_there("deployment", f"{name}-market-feed")["metadata"]["labels"]
         assert labels["alphapanda.io/installation"] == "alone"
+
+
+def test_a_resource_stays_until_its_last_pod_has_ended(alone: Desk) -> None:
+    patient = another(alone, "patient", teardownSeconds=600)
+    try:
+        patient.started()
+        desk = replace(alone, operator=patient)
+        desk.apply(feed(), account(), strategy(deletionPolicy="Retain"))
+        be_ready(desk, "momo-strategy")
+        (pod,) = pods_of(desk, "momo-strategy")
+        hold = '--patch={"metadata":{"finalizers":["test/drains"]}}'
+        desk.kubectl("patch", "pod", pod, "--type=merge", hold)
+        desk.kubectl("delete", STRAT, "momo", "--wait=false")
+        desk.operator.until(
+            lambda: not desk.kubectl.get("deployment", "momo-strategy")["status"].get("replicas"),
+            "the Deployment counts none",
+        )
+        desk.expect(STRAT, "momo", "Progressing", "True", "Deleting", "pods to end: momo-strategy (1)")
+        desk.kubectl("patch", "pod", pod, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+        desk.until_gone(STRAT, "momo")
+    finally:
+        patient.close()
 
 
 def test_wrong_settings_end_with_two(alone: Desk) -> None:

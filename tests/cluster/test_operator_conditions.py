@@ -233,6 +233,47 @@ def test_an_image_that_is_not_there(desk: Desk) -> None:
     desk.expect(STRAT, "momo", "Ready", "False", "ImageMissing", "no such image x; check the image's name")
 
 
+def test_a_secret_that_the_container_names_and_nobody_made(desk: Desk) -> None:
+    all_three(desk)
+    be_pod(desk, "momo-strategy", waiting("CreateContainerConfigError", 'secret "key" not found'))
+    desk.expect(STRAT, "momo", "Ready", "False", "MissingSecret", 'secret "key" not found; create it')
+
+
+def unmounted() -> dict[str, Any]:
+    """A pod with a node, as a kubelet tells of it while a volume is not there."""
+    since = {"lastTransitionTime": "2026-01-05T08:00:00Z"}
+    conditions = [
+        {"type": "PodReadyToStartContainers", "status": "False", **since},
+        {"type": "PodScheduled", "status": "True", **since},
+    ]
+    return {"phase": "Pending", "conditions": conditions}
+
+
+def test_a_secret_that_is_mounted_and_nobody_made(desk: Desk) -> None:
+    all_three(desk)
+    be_pod(desk, "demo-market-feed", unmounted())
+    words = f"is Secret 'feed-login' in namespace {desk.namespace}?"
+    desk.expect(MF, "demo", "Ready", "False", "MissingSecret", words)
+
+
+def test_a_volume_that_does_not_come(desk: Desk) -> None:
+    all_three(desk)
+    be_pod(desk, "momo-strategy", unmounted())
+    desk.expect(STRAT, "momo", "Ready", "False", "PodsNotReady", "waits for its volumes or its network")
+
+
+def test_more_strategies_than_a_config_map_holds(desk: Desk) -> None:
+    desk.apply(feed(), account())
+    desk.expect(BA, "paper", "Accepted", "True", "Accepted")
+    large = [strategy(f"s{number:02}", parameters={"note": "x" * 100_000}) for number in range(11)]
+    desk.apply(*large)
+    desk.expect(BA, "paper", "Ready", "False", "ManifestsTooLarge", "move strategies to another account")
+    assert desk.kubectl.exists("deployment", "paper-risk")
+    desk.kubectl("delete", STRAT, "s00", "--wait=false")
+    desk.until_gone(STRAT, "s00")
+    desk.expect(BA, "paper", "Ready", "False", "PodsNotReady", "no pod is ready yet")
+
+
 def test_a_quota_that_allows_no_pod(desk: Desk) -> None:
     desk.kubectl("create", "quota", "none", "--hard=pods=0")
     desk.operator.until(
@@ -358,8 +399,9 @@ REPORTS: list[tuple[str, str, Any, str, str, str, str]] = [
     ("order-tracker", "paper", TrackerFigures(reconciled=True), "Reconciled", "True", "Reconciled", ""),
     ("strategy", "momo", RunnerFigures(state="running"), "StrategyRunning", "True", "Running", ""),
     ("strategy", "momo", RunnerFigures(state="stopped", message="ZeroDivisionError"), "StrategyRunning", "False", "Stopped", "ZeroDivisionError"),
-    ("strategy", "momo", RunnerFigures(state="refused", message="spec.parameters.lookback: no"), "Accepted", "False", "BadParameters", "spec.parameters.lookback"),
-    ("strategy", "momo", RunnerFigures(state="refused", message="spec.class: no module"), "Accepted", "False", "UnknownType", "no module"),
+    ("strategy", "momo", RunnerFigures(state="refused", reason="BadParameters", message="lookback: no"), "Accepted", "False", "BadParameters", "lookback: no"),
+    ("strategy", "momo", RunnerFigures(state="refused", reason="UnknownType", message="no module"), "Accepted", "False", "UnknownType", "no module"),
+    ("strategy", "momo", RunnerFigures(state="refused", message="an older image's words"), "Accepted", "False", "Invalid", "an older image's words"),
 ]  # fmt: skip
 
 

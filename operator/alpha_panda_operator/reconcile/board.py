@@ -34,6 +34,11 @@ class StatusBoard:
             self._reports[namespace] = _latest(found)
         await self.desk.read(namespace, views)
 
+    def forget(self, namespace: str) -> None:
+        """Know nothing of a namespace any more."""
+        self._reports.pop(namespace, None)
+        self.desk.readings.pop(namespace, None)
+
     def seen(self, namespace: str) -> Seen:
         """Return what is known of a namespace."""
         return Seen(self._reports.get(namespace, {}), self.desk.readings.get(namespace, {}))

@@ -18,7 +18,6 @@ from alpha_panda_operator.events import Events
 from alpha_panda_operator.facts import ChildFact, child_fact, covers
 from alpha_panda_operator.names import APPLIED, CHILDREN, FIELD_MANAGER, MANAGED_BY_LABEL, Key
 from alpha_panda_operator.reconcile.desired import Desired
-from alpha_panda_operator.reconcile.nudge import nudge
 from alpha_panda_operator.view import ResourceView, digest
 
 log = structlog.get_logger()
@@ -85,7 +84,6 @@ class Children:
                 f"{key.kind} {key.name} had been changed by somebody else; it is put back",
             )
         self._applied[key] = _Applied(asked, fact.uid, fact.fingerprint)
-        await nudge(self._cluster, self._cache, known, fact)
         return fact
 
     async def _left(self, wanted: Desired, key: Key, asked: str) -> ChildFact | None:
@@ -159,8 +157,3 @@ def _going(key: Key) -> DependencyUnavailableError:
     return DependencyUnavailableError(
         "kubernetes", f"{key} of a deleted resource of this name is still there"
     )
-
-
-def quota_refused(error: ApiRefusedError) -> bool:
-    """Whether the API refused an object because of a quota."""
-    return "exceeded quota" in str(error)

@@ -11,9 +11,13 @@ from typing import Any, Final
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.status_details import (
+    BAD_PARAMETERS,
+    INVALID,
     REFUSED,
     RUNNING,
     STOPPED,
+    UNKNOWN_INSTRUMENT,
+    UNKNOWN_TYPE,
     BookFigures,
     FeedFigures,
     RunnerFigures,
@@ -34,6 +38,9 @@ Reports = Mapping[tuple[str, str], ServiceStatus]
 """Statuses of a namespace by (service, resource); of several replicas one."""
 
 MAX_LATCHES: Final = 100
+
+_REFUSALS: Final = (BAD_PARAMETERS, UNKNOWN_INSTRUMENT, UNKNOWN_TYPE)
+"""What a strategy's pod may say of its manifest; anything else is Invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,9 @@ def refusal(view: ResourceView, seen: Seen) -> Verdict | None:
     runner = _runner(view, seen)
     if runner is None or runner.state != REFUSED:
         return None
-    reason = "BadParameters" if "spec.parameters" in runner.message else "UnknownType"
-    return Verdict(reason, f"{runner.message}; change the manifest")
+    return Verdict(
+        runner.reason if runner.reason in _REFUSALS else INVALID, f"{runner.message}; change the manifest"
+    )
 
 
 # -------------------------------------------------------------------------------------------------- conditions

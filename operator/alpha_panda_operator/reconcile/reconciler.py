@@ -41,13 +41,14 @@ from alpha_panda_operator.names import (
 from alpha_panda_operator.ownership import Ownership
 from alpha_panda_operator.reconcile.acceptance import Verdict, World, data_of, judge
 from alpha_panda_operator.reconcile.board import StatusBoard
-from alpha_panda_operator.reconcile.children import NOT_OURS, Children, quota_refused
+from alpha_panda_operator.reconcile.children import NOT_OURS, Children
 from alpha_panda_operator.reconcile.desired import Desired, supporting, workloads_of
 from alpha_panda_operator.reconcile.figures import figures, findings, refusal, stale_manifests
+from alpha_panda_operator.reconcile.nudge import nudge
 from alpha_panda_operator.reconcile.pinning import Roll, broken, roll
 from alpha_panda_operator.reconcile.status import StatusWriter
 from alpha_panda_operator.reconcile.teardown import Waiting, in_use, pods_left, strategy_waits, users_left
-from alpha_panda_operator.reconcile.workload_state import progressing, ready
+from alpha_panda_operator.reconcile.workload_state import TOO_LARGE, progressing, ready, refused
 from alpha_panda_operator.users_code import look
 from alpha_panda_operator.view import ResourceView
 
@@ -63,10 +64,11 @@ class Progress:
     """What the last reconcile of a resource found, kept for the status passes in between."""
 
     uid: str
+    generation: int
+    """Of the resource as it was brought last: what a status in between says is said of that one."""
     verdict: Verdict
     held: tuple[str, ...] = ()
-    refused: str = ""
-    quota: bool = False
+    refused: ApiRefusedError | None = None
     waiting: Waiting | None = None
     alone_since: float | None = None
     """Since when (UTC seconds) nobody else needs what is being deleted …"""
@@ -121,19 +123,19 @@ class Reconciler:
         verdict = judge(view, self.world)
         progress = self._progress.get(key)
         if progress is None or progress.uid != view.uid:
-            progress = self._progress[key] = Progress(view.uid, verdict)
-        progress.verdict = verdict
+            progress = self._progress[key] = Progress(view.uid, view.generation, verdict)
         again = None
         try:
-            again = await self._bring(view, progress)
+            again = await self._bring(view, verdict, progress)
+            progress.generation, progress.verdict = view.generation, verdict
         except ApiRefusedError as error:
-            if error.reason == NOT_OURS:
-                progress.verdict = Verdict("NameConflict", str(error))
-                again = self._parts.config.status_seconds
-            else:
-                progress.refused, progress.quota = str(error), quota_refused(error)
+            progress.generation, progress.verdict = view.generation, verdict
+            if error.reason != NOT_OURS:
+                progress.refused = error
                 await self.tell(key)
                 raise
+            progress.verdict = Verdict("NameConflict", str(error))
+            again = self._parts.config.status_seconds
         await self.tell(key)
         return again
 
@@ -149,7 +151,7 @@ class Reconciler:
             return
         seen = self._parts.board.seen(key.namespace)
         found = [*self._own_findings(view, progress), *findings(view, seen)]
-        await self._parts.statuses.write(view, found, figures(view, seen))
+        await self._parts.statuses.write(view, found, figures(view, seen), progress.generation)
 
     async def _prepare(self, view: ResourceView) -> None:
         """See to it that judging waits for nothing: not for a calendar's data, which take seconds, nor for the API."""
@@ -168,11 +170,11 @@ class Reconciler:
 
     # ---------------------------------------------------------------------------------------------- making
 
-    async def _bring(self, view: ResourceView, progress: Progress) -> float | None:
+    async def _bring(self, view: ResourceView, verdict: Verdict, progress: Progress) -> float | None:
         progress.waiting = None
         if view.deleting:
-            return await self._tear_down(view, progress)
-        if view.paused or not progress.verdict.accepted:
+            return await self._tear_down(view, verdict, progress)
+        if view.paused or not verdict.accepted:
             return None
         if not self._parts.ownership.ours(view.key.namespace) and not self._cache.children_of(view.key):
             return UNCLAIMED_SECONDS
@@ -198,9 +200,7 @@ class Reconciler:
         config, children = self._parts.config, self._parts.children
         made = workloads_of(view, self.world, config)
         kept = [
-            (await children.bring(view, wanted)).key
-            for wanted in supporting(view, self.world, config, made)
-            if _fits(wanted)
+            await self._support(view, wanted, made) for wanted in supporting(view, self.world, config, made)
         ]
         held: list[str] = []
         for workload in made:
@@ -211,7 +211,18 @@ class Reconciler:
             if wanted is not None:
                 await children.bring(view, wanted)
         await children.prune(view, kept)
-        progress.held, progress.refused, progress.quota = tuple(held), "", False
+        progress.held, progress.refused = tuple(held), None
+
+    async def _support(self, view: ResourceView, wanted: Desired, made: tuple[Workload, ...]) -> Key:
+        """Make one object that the pods need; of a ConfigMap tell those that have it already."""
+        _check_size(wanted)
+        cache = self._cache
+        key = Key(wanted.kind.kind, view.key.namespace, wanted.manifest["metadata"]["name"])
+        before = cache.children.get(key)
+        now = await self._parts.children.bring(view, wanted)
+        start_hashes = {workload.role.name: workload.start_hash for workload in made}
+        await nudge(self._parts.cluster, cache, before, now, start_hashes)
+        return key
 
     async def _deployment(self, view: ResourceView, workload: Workload) -> Desired | None:
         """Return the Deployment to apply; None where an upgrade's change of it is held back (and it is as it was)."""
@@ -255,14 +266,14 @@ class Reconciler:
 
     # ---------------------------------------------------------------------------------------------- taking down
 
-    async def _tear_down(self, view: ResourceView, progress: Progress) -> float | None:
+    async def _tear_down(self, view: ResourceView, verdict: Verdict, progress: Progress) -> float | None:
         if not view.guarded:
             return None
         users = self.users(view)
         if users:
             progress.alone_since = None
             progress.waiting = Waiting(f"{in_use(view)} on it: {users_left(users)}")
-            if progress.verdict.accepted and not view.paused:
+            if verdict.accepted and not view.paused:
                 await self._make(view, progress)  # those still need it, as it is now
             return None
         if progress.alone_since is None:
@@ -290,7 +301,7 @@ class Reconciler:
 
     def _waits(self, view: ResourceView, progress: Progress) -> Waiting:
         children, now = self._cache.children_of(view.key), self._parts.clock.now()
-        left = pods_left(children)
+        left = pods_left(children, self._cache.all_pods_of(view.key))
         progress.gone_since = None if left else progress.gone_since or now
         on = f"pods to end: {left}" if left else ""
         if view.key.kind == STRATEGY and not left:
@@ -378,11 +389,13 @@ class Reconciler:
             waits = progress.verdict.reason in ("MissingFeed", "MissingAccount")
             reason = "WaitingForDependency" if waits else "NotAccepted"
             return Finding.of("Ready", False, reason, f"{progress.verdict.message}.{going}")
-        if progress.quota:
-            return Finding.of("Ready", False, "QuotaExceeded", f"{progress.refused}; raise the quota")
-        if progress.refused:
-            return Finding.of("Ready", False, "PodsNotReady", progress.refused)
-        return ready(facts, {role: self._cache.pods_of(view.key, role) for role in facts})
+        if progress.refused is not None:
+            return refused(progress.refused)
+        pods = {
+            role: [pod for pod in self._cache.pods_of(view.key, role) if not pod.ending] for role in facts
+        }
+        secrets = {role: self._parts.config.role(role).credentials_secret for role in facts}
+        return ready(facts, pods, secrets, self._parts.clock.now())
 
     def _drifted(self, view: ResourceView) -> Finding:
         found: Iterable[str] = (
@@ -408,11 +421,10 @@ class Reconciler:
         return Finding.of("ControlPublished", True, "Published", "its trading state is in Redis and renewed")
 
 
-def _fits(wanted: Desired) -> bool:
+def _check_size(wanted: Desired) -> None:
     """Refuse, in a trader's words, what the API would refuse in its own."""
     if wanted.kind is CONFIG_MAP and (why := too_long(wanted.manifest)):
-        raise ApiRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLong", why)
-    return True
+        raise ApiRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, why)
 
 
 def _update_pending(progress: Progress) -> Finding:

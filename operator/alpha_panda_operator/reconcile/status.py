@@ -66,8 +66,10 @@ class StatusWriter:
         """Forget a resource that is gone."""
         self._written.pop(key, None)
 
-    async def write(self, view: ResourceView, found: list[Finding], figures: Mapping[str, Any]) -> None:
-        """Write the status if it differs from what the API shows.
+    async def write(
+        self, view: ResourceView, found: list[Finding], figures: Mapping[str, Any], generation: int
+    ) -> None:
+        """Write the status if it differs from what the API shows. `generation`: the one that `found` was found of.
 
         Raises:
             ApiRefusedError: 409 when somebody wrote the resource meanwhile: the next turn sees what.
@@ -75,8 +77,8 @@ class StatusWriter:
         """
         before = _conditions(view)
         now = rfc3339(self._clock.now())
-        conditions = conditions_of(view.key.kind, found, before, view.generation, now)
-        status = {"observedGeneration": view.generation, "conditions": conditions, **figures}
+        conditions = conditions_of(view.key.kind, found, before, generation, now)
+        status = {"observedGeneration": generation, "conditions": conditions, **figures}
         if not self._due(view, status):
             return
         manifest = {
@@ -105,7 +107,7 @@ class StatusWriter:
         last = self._written.get(view.key)
         if (
             list(status["conditions"]) != _conditions(view)
-            or view.status.get("observedGeneration") != view.generation
+            or view.status.get("observedGeneration") != status["observedGeneration"]
         ):
             return True
         seconds = max(self._seconds, len(self._written) / FIGURES_A_SECOND)

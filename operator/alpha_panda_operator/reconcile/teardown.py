@@ -4,7 +4,8 @@ A strategy: its pods first, then what its policy wants of the accounts' services
 strategies, then its pods. A feed: whoever uses it, then its pods.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +19,8 @@ from alpha_panda.contracts.status_details import (
 )
 from alpha_panda.contracts.stored import ServiceStatus
 from alpha_panda.contracts.units import nanoseconds
-from alpha_panda_operator.facts import ChildFact
-from alpha_panda_operator.names import BROKER_ACCOUNT, Key
+from alpha_panda_operator.facts import ChildFact, PodFact
+from alpha_panda_operator.names import BROKER_ACCOUNT, DEPLOYMENT, Key, workload_name
 from alpha_panda_operator.view import ResourceView
 
 RISK: Final = "risk"
@@ -39,12 +40,17 @@ class Waiting:
         return not self.on or self.timed_out
 
 
-def pods_left(children: Sequence[ChildFact]) -> str:
-    """Return in words which workloads still have pods."""
-    left = [
-        f"{fact.key.name} ({fact.pods})" for fact in children if fact.key.kind == "Deployment" and fact.pods
-    ]
-    return ", ".join(left)
+def pods_left(children: Iterable[ChildFact], pods: Iterable[PodFact]) -> str:
+    """Return in words which workloads still have pods.
+
+    Pods themselves are counted: a Deployment's status leaves out those that are ending, which may still drain. Of a
+    Deployment counts what it has not been told yet, or has not told of.
+    """
+    left = Counter(workload_name(pod.owner.name, pod.role) for pod in pods if not pod.ended)
+    for fact in children:
+        if fact.key.kind == DEPLOYMENT.kind:
+            left[fact.key.name] = max(left[fact.key.name], fact.pods)
+    return ", ".join(f"{name} ({count})" for name, count in sorted(left.items()) if count)
 
 
 def users_left(users: Sequence[ResourceView]) -> str:

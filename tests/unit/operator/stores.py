@@ -12,6 +12,7 @@ class FakeControl:
     def __init__(self) -> None:
         self.specs: dict[str, tuple[Any, float]] = {}
         self.clears: list[tuple[str, tuple[str, ...]]] = []
+        self.asked_at: list[int] = []
         self.teardowns: list[Any] = []
         self.withdrawn: list[tuple[str, str]] = []
         self.readings: dict[str, ControlReading] = {}
@@ -45,6 +46,7 @@ class FakeControl:
     async def request_clears(self, scope: str, latch_ids: Any, asked_at: int) -> None:
         self._answer()
         self.clears.append((scope, tuple(latch_ids)))
+        self.asked_at.append(asked_at)
 
     async def request_teardown(self, request: Any) -> None:
         self._answer()

@@ -70,7 +70,7 @@ async def test_a_listing_can_be_taken_page_by_page() -> None:
 
     pages: list[list[dict[str, Any]]] = []
     async with api(handler) as (cluster, _):
-        listing = await cluster.list(CONFIG_MAP, take=pages.append)
+        listing = await cluster.list(CONFIG_MAP, take=lambda page: pages.append(list(page)))
     assert pages == [[{"n": 1}], [{"n": 0}]]
     assert (listing.items, listing.version) == ([], "7")
 
@@ -197,3 +197,25 @@ async def test_a_watch_of_one_object_yields_at_each_change_and_ends() -> None:
 
     async with api(handler) as (cluster, _), cluster.watch_one(CONFIG_MAP, "a", "b", 5) as changes:
         assert len([None async for _ in changes]) == 3
+
+
+async def test_of_several_namespaces_a_listing_is_as_old_as_its_first_part() -> None:
+    """Else what comes into the first while the second is read is later than its part, and counts as gone."""
+
+    async def handler(request: web.Request) -> web.Response:
+        version = {"a": "100", "b": "105"}[request.path.split("/")[4]]
+        return web.json_response({"items": [], "metadata": {"resourceVersion": version}})
+
+    async with api(handler) as (cluster, _):
+        assert (await cluster.list(CONFIG_MAP, ["a", "b"])).version == "100"
+
+
+async def test_an_answer_that_is_not_the_apis_is_asked_for_again_later() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(text="<html>login</html>", content_type="application/json")
+
+    async with api(handler) as (cluster, _):
+        with pytest.raises(DependencyUnavailableError, match="not what the API says"):
+            await cluster.list(CONFIG_MAP)
+        with pytest.raises(DependencyUnavailableError, match="not what the API says"):
+            await cluster.get(CONFIG_MAP, "a", "b")

@@ -6,7 +6,7 @@ import pytest
 
 from alpha_panda_operator.facts import child_fact, covers, fingerprint, foreign_fields, pod_fact
 from alpha_panda_operator.names import FIELD_MANAGER, Key
-from unit.operator.kit import child, with_metadata
+from unit.operator.kit import START, child, with_metadata
 
 OWNER = Key("BrokerAccount", "desk", "paper")
 
@@ -108,7 +108,9 @@ def container(**more: Any) -> dict[str, Any]:
         (container(state={"waiting": {"reason": "ErrImagePull", "message": "no x"}}), "ImageMissing", "ErrImagePull: no x"),
         (container(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": {"exitCode": 2, "message": "boom\n"}}), "CrashLoop", "exit code 2: boom"),
         (container(state={"terminated": {"exitCode": 1, "reason": "Error"}}, restartCount=2), "CrashLoop", "Error, exit code 1"),
-        (container(state={"waiting": {"reason": "CreateContainerConfigError", "message": "secret x not found"}}), "CrashLoop", "secret x not found"),
+        (container(state={"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}), "MissingSecret", 'secret "x" not found'),
+        (container(state={"waiting": {"reason": "CreateContainerConfigError", "message": "couldn't find key k in Secret desk/x"}}), "MissingSecret", "key k"),
+        (container(state={"waiting": {"reason": "CreateContainerConfigError", "message": "image will run as root"}}), "CrashLoop", "as root"),
         ({"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}, "image": "i"}]}, "ImageMissing", "i"),
     ],
 )  # fmt: skip
@@ -144,3 +146,37 @@ def test_an_object_covers_what_it_has_all_of(live: dict[str, Any], covered: bool
 
 def test_what_is_empty_need_not_be_there() -> None:
     assert covers({}, {"a": {}, "b": []})
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "ending", "ended"),
+    [
+        ({"phase": "Running"}, {}, False, False),
+        ({"phase": "Running"}, {"deletionTimestamp": "2026-01-05T08:00:00Z"}, True, False),
+        ({"phase": "Failed", "reason": "Evicted"}, {}, False, True),
+        ({"phase": "Succeeded"}, {}, False, True),
+    ],
+)
+def test_a_pod_that_ends_is_told_from_one_that_has_ended(
+    status: dict[str, Any], more: dict[str, Any], ending: bool, ended: bool
+) -> None:
+    made = child(OWNER, "Pod", "p", "engine", status=status)
+    made["metadata"] |= more
+    found = pod_fact(made)
+    assert found is not None
+    assert (found.ending, found.ended) == (ending, ended)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "since"),
+    [
+        ("False", "2026-01-05T08:00:00Z", START),
+        ("True", "2026-01-05T08:00:00Z", None),
+        ("False", "yesterday", None),
+        ("False", None, None),
+    ],
+)
+def test_since_when_a_pod_waits_for_its_volumes(status: str, text: Any, since: float | None) -> None:
+    condition = {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": text}
+    assert pod({"conditions": [condition]}).unmounted_since == since
+    assert pod({}).unmounted_since is None

@@ -248,3 +248,55 @@ def test_an_installation_may_be_told_to_serve_what_has_no_label() -> None:
     told = config(installation="blue", serveUnlabelled=True)
     assert serves(told, {}) is True
     assert serves(told, {"alphapanda.io/installation": "alpha-panda"}) is False
+
+
+async def test_what_is_gone_does_not_come_back_by_a_watch_or_a_page_that_is_behind() -> None:
+    made, clock = intake()
+    deployment = child(FEED, "Deployment", "demo-market-feed", "market-feed", spec={})
+    pod = child(FEED, "Pod", "p", "market-feed", status={})
+    for resource in (feed(), account()):
+        made.resource_event("ADDED", resource)
+    for kind, item in (("Deployment", deployment), ("Pod", pod)):
+        made.child_event(kind, "ADDED", item)
+        made.child_event(kind, "DELETED", item)
+        made.children_shown(kind, [with_metadata(item)])
+    assert made.cache.children == made.cache.pods == {}
+    made.resources_listed("BrokerAccount", [], "9999999")
+    await woken(made.urgent, clock)
+    made.resource_event("MODIFIED", with_metadata(account()))
+    assert PAPER not in made.cache.resources
+    assert await woken(made.urgent, clock) == set()
+    made.resource_event("ADDED", with_metadata(account(), uid="new"))
+    assert PAPER in made.cache.resources
+
+
+async def test_a_deleted_older_namesake_does_not_take_the_new_child_along() -> None:
+    made, _ = intake()
+    old = child(FEED, "Deployment", "demo-market-feed", "market-feed", spec={})
+    new = with_metadata(old, uid="new")
+    made.child_event("Deployment", "ADDED", new)
+    made.child_event("Deployment", "DELETED", old)
+    (fact,) = made.cache.children.values()
+    assert fact.uid == "new"
+
+
+async def test_an_older_page_does_not_take_a_pod_back() -> None:
+    made, _ = intake()
+    old = child(FEED, "Pod", "p", "market-feed", status={})
+    new = with_metadata(old, deletionTimestamp="2026-01-05T08:00:00Z")
+    made.child_event("Pod", "MODIFIED", new)
+    made.children_shown("Pod", [old])
+    (fact,) = made.cache.pods.values()
+    assert fact.ending
+
+
+async def test_only_so_many_that_are_gone_are_remembered_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("alpha_panda_operator.intake.MOST_REMEMBERED", 5)
+    made, clock = intake()
+    for number in range(5):
+        made.resource_event("DELETED", with_metadata(feed(), uid=f"u{number}"))
+    await clock.pass_(601)
+    made.resource_event("DELETED", with_metadata(feed(), uid="last"))
+    assert set(made._gone) == {"last"}

@@ -200,3 +200,22 @@ def test_a_configuration_under_which_two_could_lead_is_refused(pair: tuple[int, 
     renew, give_up, lease = pair
     with pytest.raises(ValueError, match="two could lead"):
         LeaderConfig(renew_seconds=renew, give_up_seconds=give_up, lease_seconds=lease)
+
+
+async def test_who_stumbles_over_an_answer_ends_too_when_the_lease_has_run_out() -> None:
+    leases, clock = FakeLeases(), FakeClock()
+    one = replica(leases, clock, "one")
+
+    async def stumble(_: dict[str, Any]) -> dict[str, Any]:
+        raise KeyError("metadata")
+
+    async def lead() -> None:
+        async with one.lead():
+            leases.replace_lease = stumble  # type: ignore[method-assign,assignment]
+            await asyncio.Event().wait()
+
+    leading = asyncio.create_task(lead())
+    await clock.pass_(20)
+    assert leading.done()
+    with pytest.raises(FencedError):
+        await leading

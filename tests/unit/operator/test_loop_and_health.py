@@ -127,3 +127,11 @@ def test_times_are_written_as_kubernetes_does() -> None:
         "2026-01-05T08:00:00.000000Z",
         "2026-01-05T07:59:59.999999Z",
     )
+
+
+async def test_a_note_is_never_longer_than_the_api_takes_in_whatever_script() -> None:
+    cluster, clock = FakeCluster(), FakeClock()
+    events = Events(cluster, clock, Metrics(), "pod")  # type: ignore[arg-type]
+    await events.tell(view(cache_of(feed()), "MarketFeed", "demo"), "Warning", "Reason", "é" * 2_000)
+    (told,) = cluster.events
+    assert told["note"] == "é" * 512

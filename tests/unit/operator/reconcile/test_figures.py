@@ -149,15 +149,24 @@ def test_a_strategy_runs_if_its_pod_says_so(told: RunnerFigures | None, status: 
 
 def test_what_a_pod_refuses_becomes_the_verdict() -> None:
     parameters = RunnerFigures(
-        state="refused", message="m.yaml, spec.parameters.lookback: 'x' is not a number"
+        state="refused",
+        reason="BadParameters",
+        message="m.yaml, spec.parameters.lookback: 'x' is not a number",
     )
     found = refusal(STRATEGY, seen(report("strategy", "momo", parameters.details())))
     assert found is not None
     assert (found.reason, "lookback" in found.message) == ("BadParameters", True)
-    unknown = RunnerFigures(state="refused", message="spec.class: no module named mine")
-    found = refusal(STRATEGY, seen(report("strategy", "momo", unknown.details())))
-    assert found is not None
-    assert found.reason == "UnknownType"
+    for told, reason in (
+        ("UnknownType", "UnknownType"),
+        ("UnknownInstrument", "UnknownInstrument"),
+        ("Invalid", "Invalid"),
+        ("", "Invalid"),  # an image that is older than the reasons
+        ("CodeRaised", "Invalid"),
+    ):
+        other = RunnerFigures(state="refused", reason=told, message="spec.parameters: no")
+        found = refusal(STRATEGY, seen(report("strategy", "momo", other.details())))
+        assert found is not None
+        assert found.reason == reason
     assert (
         refusal(STRATEGY, seen(report("strategy", "momo", RunnerFigures(state="running").details()))) is None
     )

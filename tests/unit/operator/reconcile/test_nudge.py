@@ -23,11 +23,17 @@ ALL_PODS = {"demo-market-feed-a": FEED, "momo-strategy-a": MOMO} | dict.fromkeys
 def run_pods(bench: Bench) -> None:
     for name, owner in ALL_PODS.items():
         role = name.removeprefix(f"{owner.name}-").rpartition("-")[0]
+        template = bench.cluster.objects["Deployment", f"{owner.name}-{role}"]["spec"]["template"]
         pod = child(owner, "Pod", name, role)
-        bench.cluster.objects["Pod", name] = pod
-        fact = pod_fact(pod)
-        assert fact is not None
-        bench.cache.put_pod(fact)
+        pod["metadata"]["annotations"] = dict(template["metadata"]["annotations"])
+        show(bench, pod)
+
+
+def show(bench: Bench, pod: dict[str, Any]) -> None:
+    bench.cluster.objects["Pod", pod["metadata"]["name"]] = pod
+    fact = pod_fact(pod)
+    assert fact is not None
+    bench.cache.put_pod(fact)
 
 
 async def trading() -> Bench:
@@ -156,3 +162,23 @@ async def test_who_does_not_lead_any_more_ends() -> None:
     bench.cluster.refuse["Pod", "paper-risk-a"] = FencedError("somebody else leads")
     with pytest.raises(FencedError):
         await limits_change(bench)
+
+
+async def test_pods_that_are_replaced_anyway_are_not_told_and_the_others_are() -> None:
+    bench = await trading()
+    bench.see(with_metadata(strategy(parameters={"lookback": 3}), generation=2))
+    calls = await bench.go(MOMO, PAPER)
+    assert ("apply", "Deployment") in {(call["verb"], call["kind"]) for call in calls}
+    assert merges(calls) == sorted(ACCOUNT_PODS)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"metadata": {"deletionTimestamp": "2026-01-05T08:00:00Z"}}, {"status": {"phase": "Failed"}}],
+    ids=["ending", "evicted"],
+)
+async def test_pods_that_end_are_not_told(more: dict[str, Any]) -> None:
+    bench = await trading()
+    pod = bench.cluster.objects["Pod", "paper-risk-a"]
+    show(bench, with_metadata({**pod, "status": more.get("status", {})}, **more.get("metadata", {})))
+    assert merges(await limits_change(bench)) == [name for name in ACCOUNT_PODS if name != "paper-risk-a"]

@@ -2,11 +2,13 @@
 
 import pytest
 
+from alpha_panda.errors import ApiRefusedError
 from alpha_panda_operator.conditions import OF_KIND, Finding, changed, conditions_of
 from alpha_panda_operator.facts import ChildFact, PodFact
 from alpha_panda_operator.names import Key
 from alpha_panda_operator.reconcile.pinning import Roll, broken, roll
-from alpha_panda_operator.reconcile.workload_state import progressing, ready
+from alpha_panda_operator.reconcile.workload_state import TOO_LARGE, progressing, ready, refused
+from unit.operator.kit import START
 
 OWNER = Key("BrokerAccount", "desk", "paper")
 
@@ -30,9 +32,15 @@ def fact(**more: object) -> ChildFact:
     return ChildFact(**{**base, **more})  # type: ignore[arg-type]
 
 
-def pod(trouble: str = "", message: str = "") -> PodFact:
+def pod(trouble: str = "", message: str = "", unmounted_since: float | None = None) -> PodFact:
     return PodFact(
-        Key("Pod", "desk", "p-1"), OWNER, "risk", ready=not trouble, trouble=trouble, message=message
+        Key("Pod", "desk", "p-1"),
+        OWNER,
+        "risk",
+        ready=not trouble,
+        trouble=trouble,
+        message=message,
+        unmounted_since=unmounted_since,
     )
 
 
@@ -109,6 +117,27 @@ def test_progressing(facts: dict[str, ChildFact | None], status: str, reason: st
             "QuotaExceeded",
             "raise the quota",
         ),
+        (
+            fact(ready=0),
+            [pod("MissingSecret", 'secret "x" not found')],
+            "False",
+            "MissingSecret",
+            'secret "x" not found; create it',
+        ),
+        (
+            fact(ready=0),
+            [pod("", "", unmounted_since=START - 21)],
+            "False",
+            "MissingSecret",
+            "is Secret 'logins' in namespace desk?",
+        ),
+        (
+            fact(ready=0),
+            [pod("", "", unmounted_since=START - 5)],
+            "False",
+            "PodsNotReady",
+            "no pod is ready yet",
+        ),
         (fact(ready=0, failure="violates PodSecurity"), [], "False", "PodsNotReady", "violates PodSecurity"),
         (fact(ready=1), [pod("CrashLoop", "x")], "True", "Ready", ""),
     ],
@@ -116,7 +145,7 @@ def test_progressing(facts: dict[str, ChildFact | None], status: str, reason: st
 def test_ready_says_the_gravest_reason_with_a_remedy(
     deployment: ChildFact | None, pods: list[PodFact], status: str, reason: str, words: str
 ) -> None:
-    found = ready({"risk": deployment}, {"risk": pods})
+    found = ready({"risk": deployment}, {"risk": pods}, {"risk": "logins"}, START)
     assert (found.status, found.reason, words in found.message) == (status, reason, True), found
 
 
@@ -145,3 +174,22 @@ def test_the_time_moves_with_the_status_and_with_nothing_else() -> None:
 def test_a_message_is_never_longer_than_the_schema_allows() -> None:
     made = conditions_of("MarketFeed", [Finding.of("Ready", True, "R", "x" * 9999)], [], 1, "t")
     assert max(len(item["message"]) for item in made) == 2048
+
+
+def test_a_pod_without_a_secret_that_lacks_its_volumes_is_not_told_of_one() -> None:
+    waiting = pod("", "", unmounted_since=START - 21)
+    found = ready({"risk": fact(ready=0)}, {"risk": [waiting]}, {"risk": ""}, START)
+    assert (found.reason, "kubectl describe pod p-1" in found.message) == ("PodsNotReady", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ApiRefusedError(403, "Forbidden", "exceeded quota: q"), "QuotaExceeded"),
+        (ApiRefusedError(413, TOO_LARGE, "too many"), "ManifestsTooLarge"),
+        (ApiRefusedError(422, "Invalid", "no"), "PodsNotReady"),
+    ],
+)
+def test_what_the_api_refuses_has_a_reason_of_its_own(error: ApiRefusedError, reason: str) -> None:
+    found = refused(error)
+    assert (found.status, found.reason, str(error) in found.message) == ("False", reason, True)

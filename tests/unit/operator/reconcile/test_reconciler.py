@@ -11,7 +11,7 @@ from alpha_panda.errors import ApiRefusedError, DependencyUnavailableError
 from alpha_panda_operator.cache import Cache
 from alpha_panda_operator.control import ControlDesk
 from alpha_panda_operator.events import Events
-from alpha_panda_operator.facts import child_fact
+from alpha_panda_operator.facts import child_fact, pod_fact
 from alpha_panda_operator.metrics import Metrics
 from alpha_panda_operator.names import DEPLOYMENT, Key
 from alpha_panda_operator.ownership import Ownership
@@ -178,7 +178,7 @@ async def test_more_manifests_than_a_config_map_holds_are_told_of_and_what_runs_
         await bench.go(PAPER)
     assert bench.cluster.objects["ConfigMap", "paper-account"]["data"] == before
     status, reason, message = bench.condition(PAPER, "Ready")
-    assert (status, reason) == ("False", "PodsNotReady")
+    assert (status, reason) == ("False", "ManifestsTooLarge")
     assert "a ConfigMap holds 1,048,576" in message
     assert bench.condition(PAPER, "Accepted")[0] == "True"
 
@@ -514,3 +514,132 @@ async def test_a_count_from_before_the_last_permission_to_send_ran_out_is_not_be
     await bench.clock.pass_(10)
     assert await counted(5.9) != []  # S is 5 s, and 1 s more for clocks that differ
     assert await counted(6.1) == []
+
+
+async def test_an_account_that_fits_again_goes_on() -> None:
+    bench = await ready_bench()
+    many = [strategy(f"s{number}", parameters={"note": "x" * 60_000}) for number in range(18)]
+    bench.see(*many)
+    with pytest.raises(ApiRefusedError):
+        await bench.go(PAPER)
+    for resource in many[:5]:
+        bench.cache.drop(Key("Strategy", NAMESPACE, resource["metadata"]["name"]))
+    await bench.go(PAPER)
+    assert bench.condition(PAPER, "Ready")[1] == "PodsNotReady"
+    text = bench.cluster.objects["ConfigMap", "paper-account"]["data"]["manifests.yaml"]
+    assert '"s17"' in text
+    assert '"s0"' not in text
+
+
+def show_pod(bench: Bench, owner: Key, role: str, **more: Any) -> Key:
+    pod = child(owner, "Pod", f"{owner.name}-{role}-x", role, status=more.pop("status", {"phase": "Running"}))
+    pod["metadata"] |= more
+    fact = pod_fact(pod)
+    assert fact is not None
+    bench.cache.put_pod(fact)
+    return fact.key
+
+
+async def test_a_strategy_does_not_go_while_its_last_pod_still_drains() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy", ready=0, pods=0)  # a Deployment counts no pod that is ending
+    bench.see(deleted(strategy(deletionPolicy="Retain")))
+    pod = show_pod(bench, MOMO, "strategy", deletionTimestamp="2026-01-05T08:00:00Z")
+    await bench.desk.publish(bench.cache.resources[MOMO])
+    assert await bench.reconciler.reconcile(MOMO) is not None
+    assert "pods to end: momo-strategy (1)" in bench.condition(MOMO, "Progressing")[2]
+    bench.cache.drop_pod(pod)
+    assert await bench.reconciler.reconcile(MOMO) is None
+    assert bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"] == []
+
+
+async def test_the_last_permission_to_send_is_counted_from_the_end_of_the_last_pod() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy", ready=0, pods=0)
+    bench.see(deleted(strategy()))
+    pod = show_pod(bench, MOMO, "strategy", deletionTimestamp="2026-01-05T08:00:00Z")
+    await bench.desk.publish(bench.cache.resources[MOMO])
+    await bench.reconciler.reconcile(MOMO)
+    await bench.clock.pass_(30)
+    bench.cache.drop_pod(pod)
+    ended = bench.clock.now()
+
+    async def counted(after: float) -> list[str]:
+        figures = TrackerFigures(reconciled=True, counted_ts=round((ended + after) * 1e9))
+        report = SimpleNamespace(
+            service="order-tracker", resource="paper", started_at=1, details=figures.details()
+        )
+        bench.statuses.found = [report]  # type: ignore[list-item]
+        await bench.board.refresh(NAMESPACE, list(bench.cache.resources.values()))
+        await bench.reconciler.reconcile(MOMO)
+        return list(bench.cluster.objects["Strategy", "momo"]["metadata"]["finalizers"])
+
+    assert await counted(5.9) != []
+    assert await counted(6.1) == []
+
+
+async def test_a_pod_that_was_evicted_long_ago_holds_nothing_up() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy", ready=0, pods=0)
+    bench.see(deleted(strategy(deletionPolicy="Retain")))
+    show_pod(bench, MOMO, "strategy", status={"phase": "Failed", "reason": "Evicted"})
+    await bench.desk.publish(bench.cache.resources[MOMO])
+    assert await bench.reconciler.reconcile(MOMO) is None
+
+
+async def test_a_status_says_nothing_of_a_generation_that_was_not_looked_at_yet() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy")
+    await bench.reconciler.tell(MOMO)
+    assert bench.status(MOMO)["observedGeneration"] == 1
+    bench.see(with_metadata(strategy(accounts=["nobody"]), generation=2))
+    bench.be("momo-strategy", ready=0)
+    await bench.reconciler.tell(MOMO)  # a status pass is faster than the queue
+    assert bench.condition(MOMO, "Ready")[0] == "False"
+    assert bench.condition(MOMO, "Accepted")[0] == "True"
+    assert {item["observedGeneration"] for item in bench.status(MOMO)["conditions"]} == {1}
+    assert bench.status(MOMO)["observedGeneration"] == 1
+    await bench.go(MOMO)
+    assert bench.condition(MOMO, "Accepted")[:2] == ("False", "MissingAccount")
+    assert {item["observedGeneration"] for item in bench.status(MOMO)["conditions"]} == {2}
+
+
+async def test_what_could_not_be_applied_is_not_told_as_done() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy")
+    await bench.go(MOMO)
+    bench.see(with_metadata(strategy(parameters={"lookback": 3}), generation=2))
+    bench.cluster.refuse["Deployment", "momo-strategy"] = DependencyUnavailableError("kubernetes", "500")
+    with pytest.raises(DependencyUnavailableError):
+        await bench.go(MOMO)
+    await bench.reconciler.tell(MOMO)
+    assert bench.status(MOMO)["observedGeneration"] == 1
+    del bench.cluster.refuse["Deployment", "momo-strategy"]
+    await bench.go(MOMO)
+    assert bench.status(MOMO)["observedGeneration"] == 2
+
+
+async def test_a_secret_that_pods_wait_for_is_named() -> None:
+    bench = await ready_bench(roles={"risk": {"credentialsSecret": "logins"}})
+    for name in ("paper-risk", "paper-engine", "paper-order-tracker"):
+        bench.be(name, ready=int(name != "paper-risk"))
+    since = {"type": "PodReadyToStartContainers", "status": "False"}
+    since["lastTransitionTime"] = "2026-01-05T08:00:00Z"
+    show_pod(bench, PAPER, "risk", status={"phase": "Pending", "conditions": [since]})
+    await bench.go(PAPER)
+    assert bench.condition(PAPER, "Ready")[1] == "PodsNotReady"
+    await bench.clock.pass_(25)
+    await bench.go(PAPER)
+    status, reason, message = bench.condition(PAPER, "Ready")
+    assert (status, reason) == ("False", "MissingSecret")
+    assert "Secret 'logins' in namespace desk" in message
+
+
+async def test_a_crash_of_a_pod_that_is_ending_is_no_news() -> None:
+    bench = await ready_bench()
+    bench.be("momo-strategy", ready=0)
+    waiting = {"name": "strategy", "restartCount": 9, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    crashing = {"phase": "Running", "containerStatuses": [waiting]}
+    show_pod(bench, MOMO, "strategy", status=crashing, deletionTimestamp="2026-01-05T08:00:00Z")
+    await bench.go(MOMO)
+    assert bench.condition(MOMO, "Ready")[1] == "PodsNotReady"

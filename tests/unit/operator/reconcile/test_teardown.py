@@ -12,8 +12,9 @@ from alpha_panda.contracts.status_details import (
     TrackerFigures,
     strategy_details,
 )
+from alpha_panda_operator.facts import ChildFact, PodFact
 from alpha_panda_operator.names import Key
-from alpha_panda_operator.reconcile.teardown import Waiting, strategy_waits, users_left
+from alpha_panda_operator.reconcile.teardown import Waiting, pods_left, strategy_waits, users_left
 from unit.operator.kit import START, cache_of, deleted, strategy, view
 from unit.operator.reconcile.test_figures import report
 
@@ -108,3 +109,34 @@ def test_waiting_is_over_when_nothing_is_left_or_the_time_is() -> None:
     assert Waiting("").over
     assert not Waiting("pods").over
     assert Waiting("pods", timed_out=True).over
+
+
+def deployment(role: str, pods: int) -> ChildFact:
+    return ChildFact(Key("Deployment", "desk", f"paper-{role}"), PAPER, "u", "d", "1", "f", pods=pods)
+
+
+def pod(name: str, role: str, *, ended: bool = False) -> PodFact:
+    return PodFact(Key("Pod", "desk", name), PAPER, role, ready=False, ended=ended)
+
+
+@pytest.mark.parametrize(
+    ("children", "pods", "words"),
+    [
+        ([], [], ""),
+        ([deployment("risk", 0)], [], ""),
+        ([deployment("risk", 1)], [], "paper-risk (1)"),
+        ([deployment("risk", 0)], [pod("a", "risk")], "paper-risk (1)"),
+        ([], [pod("a", "risk")], "paper-risk (1)"),
+        ([deployment("engine", 1)], [pod("a", "engine"), pod("b", "engine")], "paper-engine (2)"),
+        (
+            [deployment("engine", 3)],
+            [pod("a", "engine"), pod("b", "risk")],
+            "paper-engine (3), paper-risk (1)",
+        ),
+        ([deployment("risk", 0)], [pod("a", "risk", ended=True)], ""),
+    ],
+)
+def test_pods_count_until_they_are_gone_whatever_their_deployment_says(
+    children: list[ChildFact], pods: list[PodFact], words: str
+) -> None:
+    assert pods_left(children, pods) == words
