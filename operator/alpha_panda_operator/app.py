@@ -228,7 +228,7 @@ class Operator:
         metrics.watch_lag.set(self._lag.seconds)
         metrics.watch_age.set(now - self._lag.last_event if self._lag.last_event is not None else 0)
         metrics.leader.set(self._leadership is not None and self._leadership.leads)
-        if self._desk is not None and self._desk.renewed_at is not None:
+        if self._desk is not None:
             metrics.control_age.set(now - self._desk.renewed_at)
         for kind in RESOURCES:
             metrics.resources.labels(kind).set(sum(1 for key in self._cache.resources if key.kind == kind))

@@ -99,13 +99,18 @@ class ControlDesk:
     """Whether it has been written at all: that needs a namespace with something in it."""
     readings: dict[str, dict[str, ControlReading]] = field(default_factory=dict)
     """What binds, by namespace and scope, as last read."""
-    renewed_at: float | None = None
+    renewed_at: float = field(init=False)
+    """When all states were last written (monotonic); before that, when this replica began to lead."""
     _written: dict[Key, _Scope] = field(default_factory=dict)
     _locks: weakref.WeakValueDictionary[Key, asyncio.Lock] = field(
         default_factory=weakref.WeakValueDictionary
     )
     """One write of a scope at a time: what is written last is what was known last."""
     _platform_problem: str = ""
+
+    def __post_init__(self) -> None:
+        """From now on a store that does not answer is told by the age of the last renewal."""
+        self.renewed_at = self.clock.monotonic()
 
     async def publish(self, view: ResourceView) -> None:
         """Write one resource's state, and what else its manifest asks of risk; a failure is kept and told.
@@ -137,8 +142,10 @@ class ControlDesk:
 
     async def renew(self, views: Iterable[ResourceView]) -> None:
         """Write all states of resources, as a fresh read has shown them, or what has been heard of them since."""
-        await _all([lambda view=view: apart(view.key, lambda: self.publish(view)) for view in views])  # type: ignore[misc]
-        self.renewed_at = self.clock.monotonic()
+        shown = list(views)
+        await _all([lambda view=view: apart(view.key, lambda: self.publish(view)) for view in shown])  # type: ignore[misc]
+        if not self._platform_problem and not any(self.problem(view.key) for view in shown):
+            self.renewed_at = self.clock.monotonic()
 
     async def publish_platform(self, state: TradingState, namespaces: Iterable[str]) -> None:
         """Write the platform's state. One key serves all namespaces of an installation; any store can write it."""

@@ -29,7 +29,7 @@ from alpha_panda.contracts.status_details import STRATEGY as TOLD_OF_STRATEGY
 from alpha_panda.contracts.stored import ControlReading, ServiceStatus
 from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda_operator.clock import rfc3339
-from alpha_panda_operator.conditions import PENDING, UNKNOWN, Finding
+from alpha_panda_operator.conditions import PENDING, TRUE, UNKNOWN, Finding
 from alpha_panda_operator.names import BROKER_ACCOUNT, MARKET_FEED, roles_of
 from alpha_panda_operator.reconcile.acceptance import Verdict
 from alpha_panda_operator.view import ResourceView
@@ -60,7 +60,7 @@ def findings(view: ResourceView, seen: Seen) -> Iterator[Finding]:
         yield _reconciled(view, seen)
         yield _trading(seen, [account_scope(view.key.name)])
     else:
-        yield _trading(seen, [strategy_scope(view.key.name)])
+        yield _strategy_trading(view, seen)
         yield _running(view, seen)
 
 
@@ -133,6 +133,22 @@ def _running(view: ResourceView, seen: Seen) -> Finding:
     if runner.state in (STOPPED, REFUSED):
         return Finding.of("StrategyRunning", False, "Stopped", runner.message or "its code was stopped")
     return Finding("StrategyRunning", UNKNOWN, "Unknown", f"its pod says: {runner.state}")
+
+
+def _strategy_trading(view: ResourceView, seen: Seen) -> Finding:
+    """Return what strategy and platform allow, unless none of the strategy's accounts lets it trade."""
+    own = _trading(seen, [strategy_scope(view.key.name)])
+    if own.status != TRUE or not view.accounts:
+        return own
+    accounts = {name: _trading(seen, [account_scope(name)]) for name in view.accounts}
+    shut = {name: found for name, found in accounts.items() if found.status != TRUE}
+    if len(shut) == len(accounts):
+        return min(shut.values(), key=lambda found: found.status == UNKNOWN)
+    if shut:
+        return Finding.of(
+            "TradingAllowed", True, "Active", f"orders may be sent, but not on {', '.join(shut)}"
+        )
+    return own
 
 
 def _trading(seen: Seen, scopes: list[str]) -> Finding:

@@ -100,6 +100,19 @@ async def test_all_is_renewed_with_the_time_to_live_and_the_platform_too() -> No
     assert desk.renewed_at == 3
 
 
+async def test_what_could_not_be_written_is_not_renewed_and_ages_from_the_beginning() -> None:
+    desk, store, clock = made()
+    cache = cache_of(feed(), account(), strategy())
+    began = desk.renewed_at
+    await clock.pass_(3)
+    store.down = True
+    await desk.renew(cache.resources.values())
+    assert desk.renewed_at == began == 0
+    store.down = False
+    await desk.renew(cache.resources.values())
+    assert desk.renewed_at == 3
+
+
 async def test_a_store_that_is_down_is_told_of_and_another_try_mends_it() -> None:
     desk, store, _ = made()
     item = momo(cache_of(strategy()))

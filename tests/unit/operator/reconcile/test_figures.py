@@ -129,6 +129,42 @@ def test_trading_is_allowed_as_the_strictest_scope_says(
     assert (found[0], found[1], words in found[2]) == (status, reason, True), found
 
 
+TWO = view(cache_of(strategy(accounts=["paper", "other"])), "Strategy", "momo")
+OPEN = (reading("platform"), reading("strategy/momo"))
+
+
+@pytest.mark.parametrize(
+    ("item", "readings", "status", "reason", "words"),
+    [
+        (STRATEGY, (*OPEN, reading("account/paper")), "True", "Active", "orders may be sent"),
+        (STRATEGY, (*OPEN, reading("account/paper", HALTED)), "False", "Halted", "account/paper"),
+        (STRATEGY, (*OPEN, reading("account/paper", ACTIVE, latch("account/paper"))), "False", "Latched", "loss-1"),
+        (STRATEGY, OPEN, "Unknown", "Pending", "can't be read"),
+        (STRATEGY, (reading("platform"), reading("strategy/momo", HALTED)), "False", "Halted", "strategy/momo"),
+        (
+            TWO,
+            (*OPEN, reading("account/paper", HALTED), reading("account/other")),
+            "True",
+            "Active",
+            "but not on paper",
+        ),
+        (
+            TWO,
+            (*OPEN, reading("account/paper", HALTED), reading("account/other", REDUCING)),
+            "False",
+            "Halted",
+            "account/paper",
+        ),
+        (TWO, (*OPEN, reading("account/other", REDUCING)), "False", "Reducing", "account/other"),
+    ],
+)  # fmt: skip
+def test_a_strategy_trades_only_where_an_account_lets_it(
+    item: Any, readings: tuple[ControlReading, ...], status: str, reason: str, words: str
+) -> None:
+    found = condition(item, "TradingAllowed", seen(readings=readings))
+    assert (found[0], found[1], words in found[2]) == (status, reason, True), found
+
+
 @pytest.mark.parametrize(
     ("told", "status", "reason"),
     [
