@@ -75,7 +75,6 @@ class _Scope:
     state: TradingState | None = None
     since: float = 0.0
     clears: tuple[str, ...] | None = None
-    teardown: bool = False
     problem: str = ""
 
 
@@ -219,12 +218,12 @@ class ControlDesk:
         await store.put_spec(scope_of(view.key), state, self.ttl)
         if state is not scope.state:
             scope.state, scope.since = state, self.clock.now()
-        if view.clear_latch != scope.clears:
+        # Repeated while they are asked for: a store that comes back may have forgotten them, and one that has not is unmoved.
+        if view.clear_latch or view.clear_latch != scope.clears:
             await store.request_clears(scope_of(view.key), view.clear_latch, self._asked_at(view))
             scope.clears = view.clear_latch
-        if view.key.kind == STRATEGY and view.deleting and not scope.teardown:
+        if view.key.kind == STRATEGY and view.deleting:
             await store.request_teardown(self._teardown(view))
-            scope.teardown = True
 
     def _asked_at(self, view: ResourceView) -> int:
         """Return when the manifest has asked for what it asks for at the latest (UTC ns): what was latched later stands.
