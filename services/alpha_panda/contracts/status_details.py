@@ -32,6 +32,14 @@ REFUSED: Final = "refused"
 STARTING: Final = "starting"
 """`RunnerFigures.state`: its code crashed and stays stopped; its manifest can't be run until it is changed."""
 
+UNKNOWN_TYPE: Final = "UnknownType"
+BAD_PARAMETERS: Final = "BadParameters"
+UNKNOWN_INSTRUMENT: Final = "UnknownInstrument"
+INVALID: Final = "Invalid"
+CODE_RAISED: Final = "CodeRaised"
+"""`RunnerFigures.reason`, one word for a machine: no such class (type, class or code); its parameters; its instruments;
+anything else in the manifests; its code raised (what STOPPED always is). "" while it runs."""
+
 NOT_ASKED: Final = ""
 FLAT: Final = "flat"
 """`BookFigures.teardown`; anything else says what Flatten waits for, or does."""
@@ -139,9 +147,10 @@ class StrategyFigures(_Figures):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerFigures(_Figures):
-    """A strategy's runner's. `message` says why it is STOPPED or REFUSED."""
+    """A strategy's runner's. `reason` and `message` say why it is STOPPED or REFUSED."""
 
     state: str = STARTING
+    reason: str = ""
     message: str = ""
     last_tick_ts: int | None = None
     signals: int = 0
