@@ -1,5 +1,6 @@
 """The settings that the chart gives its development pair, with real servers: they take them, and serve."""
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,11 +75,22 @@ def kafka_ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
     process.terminate(SECONDS)
 
 
+async def _admin(server: str) -> AIOKafkaAdminClient:
+    """Connect; a broker that has just started may not know itself yet, and the client asks once."""
+    for _ in range(int(SECONDS)):
+        admin = AIOKafkaAdminClient(bootstrap_servers=server)
+        await admin.start()
+        if (await admin.describe_cluster())["brokers"]:
+            return admin
+        await admin.close()
+        await asyncio.sleep(1)
+    raise AssertionError(f"{server} names no broker")
+
+
 @pytest.mark.slow
 async def test_kafka_takes_its_settings_and_serves_both_listeners(kafka_ports: tuple[int, int]) -> None:
     for port, topic in zip(kafka_ports, ("inside", "forwarded"), strict=True):
-        admin = AIOKafkaAdminClient(bootstrap_servers=f"localhost:{port}")
-        await admin.start()
+        admin = await _admin(f"localhost:{port}")
         await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
         await admin.close()
         async with AIOKafkaProducer(bootstrap_servers=f"localhost:{port}", acks="all") as producer:
