@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda_operator.uninstall_check import refusal
 from harness.cluster import Cluster
 from harness.kubectl import Kubectl, as_text
@@ -63,11 +64,15 @@ def definition(kind: str, spec: Json) -> Json:
 
 
 def with_kinds(kubectl: Kubectl, *definitions: Json) -> Kubectl:
-    """Make the API server know these kinds, unless it does."""
+    """Make the API server know these kinds, unless it does; another worker may be about to."""
     for each in definitions:
         name = each["metadata"]["name"]
         if not kubectl.exists("crd", name):
-            kubectl.apply(each)
+            try:
+                kubectl.apply(each)
+            except DependencyUnavailableError as error:
+                if "AlreadyExists" not in str(error):
+                    raise
         kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
     return kubectl
 
