@@ -149,6 +149,8 @@ class Reconciler:
         view, progress = self._cache.resources.get(key), self._progress.get(key)
         if view is None or progress is None or progress.released:
             return
+        if self._parts.ownership.foreign(key.namespace) and not self._parts.statuses.is_ours(view):
+            return  # two installations would write against one another for ever
         seen = self._parts.board.seen(key.namespace)
         found = [*self._own_findings(view, progress), *findings(view, seen)]
         await self._parts.statuses.write(view, found, figures(view, seen), progress.generation)
@@ -172,6 +174,8 @@ class Reconciler:
 
     async def _bring(self, view: ResourceView, verdict: Verdict, progress: Progress) -> float | None:
         progress.waiting = None
+        if self._parts.ownership.foreign(view.key.namespace):
+            return self._parts.config.status_seconds  # whose it is takes it down too, and lets it go
         if view.deleting:
             return await self._tear_down(view, verdict, progress)
         if view.paused or not verdict.accepted:

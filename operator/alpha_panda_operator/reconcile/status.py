@@ -66,6 +66,11 @@ class StatusWriter:
         """Forget a resource that is gone."""
         self._written.pop(key, None)
 
+    def is_ours(self, view: ResourceView) -> bool:
+        """Whether the resource has no conditions yet, or those that were last written here."""
+        last, there = self._written.get(view.key), _conditions(view)
+        return not there or (last is not None and last.conditions == digest(there))
+
     async def write(
         self, view: ResourceView, found: list[Finding], figures: Mapping[str, Any], generation: int
     ) -> None:

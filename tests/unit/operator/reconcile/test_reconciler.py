@@ -484,6 +484,24 @@ async def test_nothing_is_begun_where_another_installation_may_be() -> None:
     assert bench.control.owned_by == ""
 
 
+async def test_what_another_installation_has_is_neither_taken_down_nor_told_of_against_it() -> None:
+    bench = await ready_bench()
+    bench.control.owned_by = "blue"
+    assert await bench.ownership.claim([NAMESPACE], again=True) == [NAMESPACE]
+    await bench.go(MOMO)
+    assert bench.condition(MOMO, "Accepted")[:2] == ("False", "NameConflict")
+
+    theirs = [{"type": "Accepted", "status": "True", "reason": "Accepted", "message": "theirs"}]
+    told = bench.cache.resources[MOMO]
+    bench.see({**with_metadata(strategy(), generation=2), "status": {**told.status, "conditions": theirs}})
+    assert [call for call in await bench.go(MOMO) if call["verb"] != "get"] == []
+
+    leaving = with_metadata(deleted(strategy(deletionPolicy="Retain")), generation=3)
+    bench.see({**leaving, "status": {"conditions": theirs}})
+    assert [call for call in await bench.go(MOMO) if call["verb"] != "get"] == []
+    assert bench.cache.resources[MOMO].guarded
+
+
 async def test_what_runs_is_healed_although_redis_is_down() -> None:
     bench = await ready_bench()
     bench.restart()
