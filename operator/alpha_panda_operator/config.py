@@ -83,6 +83,8 @@ class NetworkPolicyConfig(ConfigModel):
         {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]},
     )
     probes: tuple[Mapping_, ...] = ()
+    metrics: tuple[Mapping_, ...] = ()
+    """Who may scrape the pods' figures, which are an account's: without a peer nobody."""
 
 
 class LeaderConfig(ConfigModel):

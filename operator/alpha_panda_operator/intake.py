@@ -92,8 +92,11 @@ class Intake:
     lag: Lag
     vanished: list[ResourceView] = field(default_factory=list)
     """Resources that went without our finalizer, for the control desk to forget."""
-    _gone: dict[str, float] = field(default_factory=dict)
-    """Ids of objects that are gone, and since when: what a slower watch or listing still shows of them is old."""
+    _gone: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Ids of objects that are gone, as of which version, and since when: what a slower watch or listing still shows is old.
+
+    An object that has lost the label that we watch by is told of as deleted too; once it has it again it is newer.
+    """
 
     # --------------------------------------------------------------------------------------- resources
 
@@ -105,16 +108,24 @@ class Intake:
             self.lag.gone(key)
             self._resource_gone(key, metadata["uid"])
             if type_ == "DELETED":
-                self._bury(metadata["uid"])
+                self._bury(metadata["uid"], metadata["resourceVersion"])
             return
         self.lag.watched(key, metadata["resourceVersion"])
         self._resource_seen(raw)
 
-    def _bury(self, uid: str) -> None:
+    def _bury(self, uid: str, version: str) -> None:
         now = self.clock.monotonic()
         if len(self._gone) >= MOST_REMEMBERED:
-            self._gone = {one: since for one, since in self._gone.items() if now - since < REMEMBERED_SECONDS}
-        self._gone[uid] = now
+            self._gone = {
+                one: (at, since)
+                for one, (at, since) in self._gone.items()
+                if now - since < REMEMBERED_SECONDS
+            }
+        self._gone[uid] = (version, now)
+
+    def _is_gone(self, uid: str, version: str) -> bool:
+        buried = self._gone.get(uid)
+        return buried is not None and not newer(version, buried[0])
 
     def resources_listed(self, kind: str, items: Iterable[Raw], version: str) -> None:
         """Take a fresh listing of one kind over all that we watch: who is not in it is gone."""
@@ -139,12 +150,12 @@ class Intake:
         for key, view in list(self.cache.resources.items()):
             if key.kind == kind and key not in present and newer(version, view.version):
                 self.lag.gone(key)
-                self._bury(view.uid)
+                self._bury(view.uid, version)
                 self._resource_gone(key, view.uid)
 
     def _resource_seen(self, raw: Raw) -> None:
         metadata = raw["metadata"]
-        if metadata["uid"] in self._gone:
+        if self._is_gone(metadata["uid"], metadata["resourceVersion"]):
             return
         before = self.cache.resources.get(Key(raw["kind"], metadata["namespace"], metadata["name"]))
         view = self.cache.put(raw)
@@ -186,9 +197,9 @@ class Intake:
         metadata = raw["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
         if type_ == "DELETED":
-            self._bury(metadata["uid"])
+            self._bury(metadata["uid"], metadata["resourceVersion"])
             self._child_gone(key, metadata["uid"])
-        elif metadata["uid"] not in self._gone:
+        elif not self._is_gone(metadata["uid"], metadata["resourceVersion"]):
             self._child_seen(kind, raw)
 
     def children_listed(self, kind: str, items: Iterable[Raw], version: str) -> None:
@@ -209,13 +220,13 @@ class Intake:
         if kind == "Pod":
             for key, pod in list(self.cache.pods.items()):
                 if key not in present and newer(version, pod.version):
-                    self._bury(pod.uid)
+                    self._bury(pod.uid, version)
                     self.cache.drop_pod(key)
                     self._wake(pod.owner)
             return
         for key, fact in list(self.cache.children.items()):
             if key.kind == kind and key not in present and newer(version, fact.version):
-                self._bury(fact.uid)
+                self._bury(fact.uid, version)
                 self._child_gone(key, fact.uid)
 
     def _child_seen(self, kind: str, raw: Raw) -> None:
@@ -239,10 +250,10 @@ class Intake:
         if owner is None or fact is None:
             return
         if type_ == "DELETED":
-            self._bury(fact.uid)
+            self._bury(fact.uid, fact.version)
             self.cache.drop_pod(fact.key)
             self._wake(owner)
-        elif fact.uid not in self._gone and self.cache.put_pod(fact):
+        elif not self._is_gone(fact.uid, fact.version) and self.cache.put_pod(fact):
             self._wake(owner)
 
     def _wake(self, owner: Key) -> None:

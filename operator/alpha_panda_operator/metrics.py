@@ -1,8 +1,22 @@
 """What `/metrics` tells, in a registry of its own: nothing is counted that is not ours."""
 
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from alpha_panda import __version__
+from alpha_panda_operator.names import RESOURCES
+
+PREFIX = "alphapanda_operator_"
+
+
+class Family(NamedTuple):
+    """What the reference page says of one metric; `name` as Prometheus has it."""
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...]
 
 
 class Metrics:
@@ -10,13 +24,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.families: list[Family] = []
         self.reconciles = self._counter("reconciles", "Reconciles of resources.", "kind", "result")
-        self.seconds = Histogram(
-            "alphapanda_operator_reconcile_seconds",
-            "How long one reconcile took.",
-            ["kind"],
-            registry=self.registry,
-        )
+        for kind in RESOURCES:  # Prometheus sees no increase in a counter that begins at 1
+            for result in ("done", "failed", "crashed"):
+                self.reconciles.labels(kind, result)
+        self.seconds = self._histogram("reconcile_seconds", "How long one reconcile took.", "kind")
         self.depth = self._gauge("queue_depth", "Resources that are due and wait for a worker.")
         self.age = self._gauge("queue_age_seconds", "How long the longest waiting of them has been due.")
         self.watch_lag = self._gauge(
@@ -40,10 +53,16 @@ class Metrics:
         info.labels(__version__).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"alphapanda_operator_{name}", text, labels, registry=self.registry)
+        self.families.append(Family(f"{PREFIX}{name}_total", "counter", text, labels))
+        return Counter(f"{PREFIX}{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"alphapanda_operator_{name}", text, labels, registry=self.registry)
+        self.families.append(Family(f"{PREFIX}{name}", "gauge", text, labels))
+        return Gauge(f"{PREFIX}{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        self.families.append(Family(f"{PREFIX}{name}", "histogram", text, labels))
+        return Histogram(f"{PREFIX}{name}", text, labels, registry=self.registry)
 
     def text(self) -> bytes:
         """Return the exposition that Prometheus reads."""

@@ -40,8 +40,14 @@ def every(item: Json) -> Json:
 
 ENDPOINT = of("object", port=TEXT, path=TEXT, interval=TEXT, scrapeTimeout=TEXT)
 ALERT = of("object", **{"for": TEXT}, alert=TEXT, expr=TEXT, labels=TEXTS, annotations=TEXTS)
+EXPRESSION = of("object", key=TEXT, operator=TEXT, values=every(TEXT))
 MONITORS = {
-    "PodMonitor": of("object", selector=of("object", matchLabels=TEXTS), podMetricsEndpoints=every(ENDPOINT)),
+    "PodMonitor": of(
+        "object",
+        namespaceSelector=of("object", any=of("boolean"), matchNames=every(TEXT)),
+        selector=of("object", matchLabels=TEXTS, matchExpressions=every(EXPRESSION)),
+        podMetricsEndpoints=every(ENDPOINT),
+    ),
     "PrometheusRule": of("object", groups=every(of("object", name=TEXT, rules=every(ALERT)))),
 }
 """The part of the Prometheus operator's kinds that the chart uses; a field that is not here is refused."""
@@ -153,6 +159,7 @@ SWITCHES = [
         "operator.extraVolumeMounts[0].mountPath=/more",
     ),
     ("monitoring.podMonitor.enabled=true",),
+    ("monitoring.dashboards.enabled=true",),
     ("monitoring.prometheusRule.enabled=true", "monitoring.prometheusRule.labels.release=prometheus"),
     (
         "redis.auth=User",

@@ -105,6 +105,20 @@ def test_what_is_edited_is_put_back(desk: Desk, kind: str, name: str, edit: dict
     desk.operator.until(lambda: content() == before, f"{kind}/{name} is put back")
 
 
+def test_a_child_that_lost_its_label_gets_it_back_and_holds_nothing_up(desk: Desk) -> None:
+    """The operator watches by that label: to its watch the child was gone."""
+    all_three(desk)
+    desk.expect(STRAT, "momo", "Progressing", "False", "Settled")
+    child = ("deployment", "momo-strategy")
+    label = "alphapanda.io/installation"
+    desk.kubectl("label", *child, f"{label}-")
+    desk.operator.until(
+        lambda: label in desk.kubectl.get(*child)["metadata"]["labels"], "it has the label again"
+    )
+    desk.kubectl("delete", STRAT, "momo", "--wait=false")
+    desk.operator.until(lambda: not desk.kubectl.exists(STRAT, "momo"), "the strategy is gone", 90)
+
+
 def test_limits_and_states_reach_the_pods_and_restart_none(desk: Desk) -> None:
     all_three(desk)
     for name in ("momo-strategy", "paper-risk"):

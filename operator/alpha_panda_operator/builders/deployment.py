@@ -23,6 +23,7 @@ USER: Final = 10001
 """User and group of the image; a number, so that runAsNonRoot can be checked."""
 
 HEALTH_PORT: Final = 8080
+METRICS_PORT: Final = 9090
 MANIFESTS: Final = "/etc/alpha-panda/manifests"
 CODE: Final = "/etc/alpha-panda/code"
 DATA: Final = "/etc/alpha-panda/data"
@@ -145,8 +146,11 @@ def _container(workload: Workload) -> Json:
             "--resource",
             f"{key.kind}/{key.name}",
         ],
-        "env": environment(workload, HEALTH_PORT),
-        "ports": [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
+        "env": environment(workload, HEALTH_PORT, METRICS_PORT),
+        "ports": [
+            {"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
         "resources": _resources(workload),
         "startupProbe": _probe("/livez", _STARTUP),
         "readinessProbe": _probe("/readyz", _READINESS),

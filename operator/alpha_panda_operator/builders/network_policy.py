@@ -1,5 +1,6 @@
 """Whom a workload's pods may talk to: Kafka, Redis, DNS and telemetry; the broker where the role needs it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from alpha_panda_operator.builders.workload import Workload, metadata
@@ -10,6 +11,9 @@ BROKER_ROLES: Final = ("engine", "order-tracker", "market-feed")
 
 HEALTH: Final = "health"
 """Name of the port that answers probes."""
+
+METRICS: Final = "metrics"
+"""Name of the port that serves figures: of an account, so nobody may ask who is not named."""
 
 
 def network_policy(workload: Workload) -> dict[str, Any] | None:
@@ -28,7 +32,13 @@ def network_policy(workload: Workload) -> dict[str, Any] | None:
         "spec": {
             "podSelector": {"matchLabels": selector_labels(workload.key, workload.role.name)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [ingress],
+            "ingress": [ingress, *_scrapers(peers.metrics)],
             "egress": [dict(rule) for rule in egress],
         },
     }
+
+
+def _scrapers(peers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if not peers:
+        return []
+    return [{"ports": [{"protocol": "TCP", "port": METRICS}], "from": [dict(peer) for peer in peers]}]

@@ -26,13 +26,14 @@ def credentials_mount() -> str:
     return _CREDENTIALS
 
 
-def environment(workload: Workload, health_port: int) -> list[dict[str, Any]]:
+def environment(workload: Workload, health_port: int, metrics_port: int) -> list[dict[str, Any]]:
     """Return the variables of a container: the operator's own, the installation's, the role's, credentials."""
     config = workload.config
     own = {
         env_name("topic_prefix"): config.prefix(workload.key.namespace),
         env_name("installation"): config.installation,
         env_name("health_port"): str(health_port),
+        env_name("metrics_port"): str(metrics_port),
     }
     told = {**dict(sorted(config.env.items())), **own}
     role = config.role(workload.role.name)

@@ -259,7 +259,7 @@ async def test_what_is_gone_does_not_come_back_by_a_watch_or_a_page_that_is_behi
     for kind, item in (("Deployment", deployment), ("Pod", pod)):
         made.child_event(kind, "ADDED", item)
         made.child_event(kind, "DELETED", item)
-        made.children_shown(kind, [with_metadata(item)])
+        made.children_shown(kind, [item])
     assert made.cache.children == made.cache.pods == {}
     made.resources_listed("BrokerAccount", [], "9999999")
     await woken(made.urgent, clock)
@@ -268,6 +268,20 @@ async def test_what_is_gone_does_not_come_back_by_a_watch_or_a_page_that_is_behi
     assert await woken(made.urgent, clock) == set()
     made.resource_event("ADDED", with_metadata(account(), uid="new"))
     assert PAPER in made.cache.resources
+
+
+@pytest.mark.parametrize(("kind", "name"), [("Deployment", "demo-market-feed"), ("Pod", "p")])
+async def test_who_loses_the_label_that_is_watched_by_is_seen_again_when_it_has_it_back(
+    kind: str, name: str
+) -> None:
+    """A watch by labels tells of the loss as of a deletion; the object lives on under the same id."""
+    made, _ = intake()
+    item = child(FEED, kind, name, "market-feed", spec={}, status={})
+    made.child_event(kind, "ADDED", item)
+    made.child_event(kind, "DELETED", with_metadata(item))
+    assert made.cache.children == made.cache.pods == {}
+    made.child_event(kind, "MODIFIED", with_metadata(item))
+    assert [key.name for key in (*made.cache.children, *made.cache.pods)] == [name]
 
 
 async def test_a_deleted_older_namesake_does_not_take_the_new_child_along() -> None:

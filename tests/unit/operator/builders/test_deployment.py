@@ -57,7 +57,9 @@ def test_every_pod_runs_its_service_on_its_resource_and_is_probed(role: str) -> 
     environment = {item["name"]: item.get("value") for item in only["env"]}
     assert environment["ALPHAPANDA_TOPIC_PREFIX"] == "desk."
     assert environment["ALPHAPANDA_INSTALLATION"] == "alpha-panda"
-    assert environment["ALPHAPANDA_HEALTH_PORT"] == str(only["ports"][0]["containerPort"])
+    ports = {port["name"]: str(port["containerPort"]) for port in only["ports"]}
+    assert environment["ALPHAPANDA_HEALTH_PORT"] == ports["health"]
+    assert environment["ALPHAPANDA_METRICS_PORT"] == ports["metrics"] != ports["health"]
     assert only["resources"]["requests"]
     assert all("subPath" not in mount for mount in only["volumeMounts"])
     assert pod(role)["terminationGracePeriodSeconds"] > 20

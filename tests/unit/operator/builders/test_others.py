@@ -102,6 +102,15 @@ def test_who_may_ask_the_probes_can_be_said_and_policies_switched_off() -> None:
     assert network_policy(workload("risk", config(networkPolicy={"enabled": False}))) is None
 
 
+def test_the_figures_of_an_account_are_for_those_alone_who_are_named() -> None:
+    peers = {**PEERS, "metrics": [{"podSelector": {}}]}
+    made = network_policy(workload("risk", config(networkPolicy=peers)))
+    assert made is not None
+    assert made["spec"]["ingress"][1:] == [
+        {"ports": [{"protocol": "TCP", "port": "metrics"}], "from": [{"podSelector": {}}]}
+    ]
+
+
 def test_a_budget_is_for_several_pods_only() -> None:
     made = pdb(workload("engine"))
     assert made is not None
