@@ -46,7 +46,7 @@ test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/do
 e2e: setup ## Run the tests of the chart, on a real Kubernetes API server, and on a real node where Linux and root are
 	@tools/install-test-tools
 	@tools/install-cluster-tools
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/unit/chart tests/cluster tests/e2e/node $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/unit/chart tests/cluster tests/e2e/node tests/e2e/monitoring $(ARGS)
 
 .PHONY: cluster
 cluster: setup ## Start a cluster of this machine to try the operator on; until Ctrl-C (ARGS="--simulated": nodes that run nothing)
@@ -87,10 +87,12 @@ bench: setup ## Run the benchmarks, over real Kafka and Redis too (ARGS="--quick
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: docs
-docs: setup ## Write the generated pages of docs/reference anew
+docs: setup ## Write the generated pages of docs/reference and the dashboards anew
 	$(BIN)/python -m alpha_panda.runtime.settings_docs docs/reference
 	$(BIN)/python -m alpha_panda.compose.acl_docs docs/reference
 	$(BIN)/python tools/values_docs.py charts/alpha-panda docs/reference
+	$(BIN)/python -m tools.dashboards charts/alpha-panda/dashboards
+	$(BIN)/python tools/metrics_docs.py docs/reference
 
 .PHONY: crds
 crds: setup ## Write the custom resource definitions and their page anew, from the models

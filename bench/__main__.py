@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import cache, latency, replay, routing, signals_to_orders, ticks_to_signals
+from bench import cache, latency, replay, routing, signals_to_orders, telemetry, ticks_to_signals
 from bench.world import Servers
 from rich.console import Console
 from rich.table import Table
@@ -73,6 +73,7 @@ OVER_SERVERS: Final[dict[str, Callable[[Servers, Size], Result]]] = {
 }
 IN_PROCESS: Final[dict[str, Callable[[Size], Result]]] = {
     "replay": lambda size: replay.compare(size.replay_ticks),
+    "telemetry": lambda size: telemetry.compare(size.replay_ticks, size.rounds),
     "routing": lambda _: {str(count): cost for count, cost in routing.cost_by_strategies().items()},
 }
 PARTS: Final = (*OVER_SERVERS, *IN_PROCESS)
@@ -143,6 +144,8 @@ def _tables(results: dict[str, Result]) -> list[Table]:
         tables.append(_table("over Kafka and Redis, against bare loops", columns, compared))
     if "replay" in results:
         tables.append(_replay_table(results["replay"]))
+    if "telemetry" in results:
+        tables.append(_telemetry_table(results["telemetry"]))
     if "routing" in results:
         costs = results["routing"]
         first = next(iter(costs.values()))
@@ -193,6 +196,22 @@ def _latency_row(result: Result) -> Row:
         f"{result['load']}",
         "met" if result["met"] else "missed",
     )
+
+
+def _telemetry_table(result: Result) -> Table:
+    rows: list[Row] = [
+        (
+            title,
+            f"{side['off_us_a_tick']:.2f} µs",
+            f"{side['on_us_a_tick']:.2f} µs",
+            f"{side['added']:+.1%}",
+            f"{side['scrape_ms']:.1f} ms",
+        )
+        for title, side in (("busy: 100 ticks a batch", result["busy"]), ("sparse: 1 or 2", result["sparse"]))
+    ]
+    verdict = "met" if result["met"] else "missed"
+    title = f"CPU of a tick through the pipeline, telemetry off and on (aim: at most {result['aim']:.0%} more: {verdict})"
+    return _table(title, ("", "off", "on", "added", "a scrape"), rows)
 
 
 def _replay_table(result: Result) -> Table:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -535,6 +535,14 @@ class Trader(Protocol):
 
     async def order_book(self) -> BookReading:
         """Read the broker's book of the day."""
+
+
+@runtime_checkable
+class TokenHolder(Protocol):
+    """A trader whose broker wants an access token: not every one does."""
+
+    def token_expires_at(self) -> int | None:
+        """Return until when (UTC ns) the token is valid; None where that is not known. No I/O."""
 
 
 class TraderFactory(Protocol):

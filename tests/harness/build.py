@@ -83,6 +83,8 @@ def _build(program: GoProgram, fresh: Path) -> None:
         "go",
         "build",
         "-trimpath",
+        "-tags",
+        program.tags,
         "-ldflags",
         _linker_flags(program),
         "-o",

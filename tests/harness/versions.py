@@ -13,16 +13,23 @@ DEBIAN: Final = "bookworm"
 
 @dataclass(frozen=True, slots=True)
 class GoProgram:
-    """A program built from a Go module: `package` of `module` at `version`."""
+    """A program built from a Go module: `package` of `module` at `version`, with build `tags` (separated by commas)."""
 
     name: str
     module: str
     version: str
     package: str
+    tags: str = ""
 
 
 def _kubernetes(name: str) -> GoProgram:
     return GoProgram(name, "k8s.io/kubernetes", f"v{KUBERNETES}", f"k8s.io/kubernetes/cmd/{name}")
+
+
+def _prometheus(name: str) -> GoProgram:
+    """Version 3.13 of Prometheus, whose Go module is called 0.313; without the clients of clouds to discover targets in."""
+    module = "github.com/prometheus/prometheus"
+    return GoProgram(name, module, "v0.313.5", f"{module}/cmd/{name}", "remove_all_sd")
 
 
 PROGRAMS: Final = {
@@ -45,9 +52,12 @@ PROGRAMS: Final = {
             "go.starlark.net/cmd/starlark",
         ),
         GoProgram("pause", "", "v1", "."),  # ours: pause.go
+        _prometheus("prometheus"),
+        _prometheus("promtool"),
     )
 }
 
 CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 KWOK: Final = (*CONTROL_PLANE, "kube-scheduler", "kwok")
+MONITORING: Final = ("prometheus", "promtool")
 NODE: Final = (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")

@@ -425,7 +425,8 @@ async def test_a_loop_latches_its_strategy_alone() -> None:
         for _ in range(3):
             await pipeline.signal("alpha", RELIANCE, Side.BUY, "1")
         (reading,) = await pipeline.stores().control.read((strategy_scope("alpha"),))
-        assert [latch.latch_id for latch in reading.latches] == ["runaway-loop-2026-01-02"]
+        (latch,) = reading.latches
+        assert latch.latch_id.startswith("runaway-loop-2026-01-02-")
         assert reading.state is TradingState.HALTED
         other = await pipeline.signal("beta", RELIANCE, Side.BUY, "1")
         assert outcome_of(pipeline.about(other)) == (EventType.ORDER_FILLED, None)

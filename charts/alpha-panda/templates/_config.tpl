@@ -55,6 +55,7 @@ networkPolicy:
   {{- end }}
   otlp: {{ .Values.networkPolicy.otlp | toJson }}
   broker: {{ .Values.networkPolicy.broker | toJson }}
+  metrics: {{ .Values.networkPolicy.metrics | toJson }}
 {{- end -}}
 
 {{/* What the roles say, as JSON; persons' login goes to risk, beside the volumes that it would have anyway. */}}

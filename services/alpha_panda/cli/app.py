@@ -19,7 +19,7 @@ from alpha_panda.errors import AlphaPandaError, StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import load_settings
 
-from . import dlq, halt, orders
+from . import dlq, events, explain, halt, orders, status
 from .durations import parse_duration
 from .loading import load, load_for_pod
 from .plugin_places import Here, runs
@@ -36,6 +36,9 @@ app = typer.Typer(
 app.add_typer(halt.app)
 app.add_typer(orders.app)
 app.add_typer(dlq.app)
+app.add_typer(explain.app)
+app.add_typer(status.app)
+app.add_typer(events.app)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -77,6 +80,10 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         str | None,
         typer.Option(help="… and this Redis, without its password: redis://host:6379/0.", metavar="URL"),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve figures for Prometheus at /metrics on this port."),
+    ] = None,
 ) -> None:
     """Run everything that the manifests name, in this one process, on paper.
 
@@ -89,10 +96,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         refuse_password(redis)
     seconds = None if duration is None else parse_duration(duration, "--duration")
     request = RunRequest(tuple(paths), seconds, max_ticks, output, events, seed)
-    addresses = {"kafka_bootstrap_servers": kafka, "redis_url": redis}
-    run_command(
-        request, load_settings(**{name: value for name, value in addresses.items() if value is not None})
-    )
+    given = {"kafka_bootstrap_servers": kafka, "redis_url": redis, "metrics_port": metrics_port}
+    run_command(request, load_settings(**{name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()

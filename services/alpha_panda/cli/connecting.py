@@ -35,7 +35,9 @@ async def connected(settings: Settings) -> AsyncIterator[Ports]:
     if not transports.has_transports(settings):
         kafka, redis = env_name("kafka_bootstrap_servers"), env_name("redis_url")
         raise UserInputError(
-            f"this command talks to a running installation; set {kafka} and {redis} to its addresses"
+            f"this command talks to a running installation; set {kafka} and {redis} to its addresses. "
+            "(`alpha-panda run` without --kafka and --redis keeps everything in its own process, where nobody else can "
+            "look: its live view tells how it stands, and `explain --events FILE` reads what it wrote)"
         )
     async with transports.connected(settings, RealClock()) as ports:
         yield ports

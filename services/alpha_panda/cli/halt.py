@@ -72,7 +72,10 @@ def halt(  # noqa: PLR0913, PLR0917 - a command's options
     ] = False,
     latch: Annotated[
         str,
-        typer.Option(help="Id of the latch: to repeat a halt that succeeded by half.", show_default=False),
+        typer.Option(
+            help="Id of the latch, to repeat a halt that succeeded by half. Never one that was cleared: a manifest may name it.",
+            show_default=False,
+        ),
     ] = "",
     by: ByOption = None,
     output: FormOption = Form.TEXT,

@@ -129,12 +129,13 @@ def events_table(events: Iterable[Envelope]) -> Table:
     for width in (None, 10, 9, None):
         table.add_column(overflow="fold", no_wrap=width is None and not table.columns, max_width=width)
     for event in list(events)[: -EVENT_LINES - 1 : -1]:
-        words = (_moment(event.ts)[11:], event.account, _WORDS[event.type], _gist(event))
+        words = (_moment(event.ts)[11:], event.account, _WORDS[event.type], gist(event))
         table.add_row(*map(Text, words), style=_STYLES.get(event.type, ""))
     return table
 
 
-def _gist(event: Envelope) -> str:
+def gist(event: Envelope) -> str:
+    """Return an event in a few words."""
     data = event.data
     if isinstance(data, Signal):
         return _order_words(data)

@@ -93,6 +93,9 @@ def _command(info: CommandInfo) -> CommandInfo:
     def in_pod(context: typer.Context, values: dict[str, Any], kubectl: Kubectl) -> None:
         if place is None:
             raise MisuseError(f"nobody has said where {context.info_name!r} runs; see cli/plugin_places.py")
+        if place.here and values.get(place.here) is not None:
+            own(**values)
+            return
         _execute(place, context, values, kubectl)
 
     mirror = copy.copy(info)

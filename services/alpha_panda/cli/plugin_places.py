@@ -28,6 +28,7 @@ class InPod:
         everything: a flag that means the platform; when it is set, the pod is one of the operator's.
         near: texts that may begin with an account's name, as topics do: that account's pod if there is one, else any.
         reads_stdin: whether the command asks something, or reads a file from stdin.
+        here: a parameter that, when it is given, has the command run here after all: a file of the person's own.
 
     """
 
@@ -36,11 +37,12 @@ class InPod:
     everything: str = ""
     near: str = ""
     reads_stdin: bool = False
+    here: str = ""
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The parameters that it names."""
-        return tuple(filter(None, (self.account, self.scopes, self.everything, self.near)))
+        return tuple(filter(None, (self.account, self.scopes, self.everything, self.near, self.here)))
 
 
 Place = Here | InPod

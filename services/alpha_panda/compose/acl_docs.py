@@ -75,7 +75,7 @@ _ROLES: Final = {
         "set or clear a latch; touch an order",
     ),
     "person": (
-        "each person who uses `halt`, `resume`, `orders`",
+        "each person who uses `halt`, `resume`, `orders`, `explain`, `status`",
         "latches, and the journal of the accounts named; read decisions and trading states",
         "decide; write a price or what the manifests ask for",
     ),
@@ -103,7 +103,7 @@ def render_acl() -> str:
             "",
             "## Prices and journal apart",
             "",
-            "At `ALPHAPANDA_REDIS_URL`, where prices and statuses are (a person needs nothing there):",
+            "At `ALPHAPANDA_REDIS_URL`, where prices and statuses are (a person looks at the statuses there):",
             "",
             *_block([setuser(role, rights.prices) for role, rights in roles.items() if rights.prices.grants]),
             "",
@@ -209,7 +209,7 @@ _KAFKA_ROLES: Final = {
     "risk": "read signals and orders; write decisions, the portfolio, latches",
     "engine": "read decisions, write orders",
     "order-tracker": "read all that is kept of its account, latches of the platform too; write orders and latches",
-    "person": "write latches; read, send again and delete dead letters",
+    "person": "write latches; read, send again and delete dead letters; read all to explain an order; see how far groups are",
 }
 """Role → what it may do with records."""
 

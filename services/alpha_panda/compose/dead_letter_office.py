@@ -215,7 +215,7 @@ class DeadLetterOffice:
         if begin >= end:
             return
         partition = TopicPartition(topic, 0)
-        subscription = Subscription(f"{self._prefix}{_CLIENT}", partitions=(partition,))
+        subscription = Subscription("", partitions=(partition,))  # nobody's: no right to a group is needed
         async with AsyncExitStack() as stack:
             opening = stack.enter_async_context(self._bus.consumer(subscription))
             consumer = await bounded(BUS, self._seconds, opening)

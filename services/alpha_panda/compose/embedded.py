@@ -17,17 +17,21 @@ from alpha_panda.errors import DependencyUnavailableError, ManifestError, Strate
 from alpha_panda.ports import Clock
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
+from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.runtime.supervisor import Supervisor
+from alpha_panda.runtime.tracing.tracing import NO_TRACING, Tracing
 from alpha_panda.runtime.venues import rules_of
 
 from .health_server import answering_probes
+from .metrics_server import answering_scrapes
 from .ports import memory_ports, with_manifests
 from .recorder import Recorder
 from .sources import first_ts, source_faults
 from .summary import RunSummary, summarize
 from .tail import Tail, topics_of
+from .tracing import tracing_to
 from .traders import has_live_accounts
 from .transports import connected, has_transports, process_name
 
@@ -130,7 +134,7 @@ def _resources_of(definition: ServiceDefinition, resources: ResourceSet) -> Sequ
 class EmbeddedRun:
     """One run: builds everything on its event loop, runs until it ends, drains, sums up."""
 
-    def __init__(  # noqa: PLR0913 - the last two are for test harnesses, by keyword
+    def __init__(  # noqa: PLR0913 - the last ones are for test harnesses, by keyword
         self,
         resources: ResourceSet,
         settings: Settings,
@@ -140,6 +144,8 @@ class EmbeddedRun:
         clock: Clock | None = None,
         wire: Wiring | None = None,
         transports: Ports | None = None,
+        metrics: Metrics | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """`transports`: the bus and the stores, where they are not of this process; then the time is the wall clock's."""
         self.resources = resources
@@ -171,6 +177,8 @@ class EmbeddedRun:
                 on_source_end=self._source_ended,
             )
             self.ports = replace(self.ports, operated=False)
+        self.metrics = metrics or Metrics()
+        self._tracing = tracing
         self.supervisor = Supervisor(self.clock, settings)
         self.members = members(resources)
         self._open_feeds = set(resources.feeds)
@@ -206,6 +214,8 @@ class EmbeddedRun:
             resource=member.resource,
             instance=self._instance(member),
             on_strategy_stopped=self._strategy_stopped,
+            metrics=self.metrics,
+            tracing=self._tracing,
         )
 
     def _instance(self, member: Member) -> str:
@@ -355,12 +365,25 @@ async def _run(  # noqa: PLR0913, PLR0917 - a run's parts, handed on
     beside: Beside | None,
     transports: Ports | None = None,
 ) -> RunSummary:
-    run = EmbeddedRun(resources, settings, options, events_file, transports=transports)
-    company = asyncio.create_task(beside(run)) if beside is not None else None
-    try:
-        services = run.supervisor
-        async with answering_probes(lambda: services.services.values(), settings):  # noqa: PLW0108 - they change
-            return await run.run()
-    finally:
-        if company is not None:
-            await _cancel(company)
+    metrics = Metrics()
+    with tracing_to(settings, metrics) as tracing:
+        run = EmbeddedRun(
+            resources,
+            settings,
+            options,
+            events_file,
+            transports=transports,
+            metrics=metrics,
+            tracing=tracing,
+        )
+        company = asyncio.create_task(beside(run)) if beside is not None else None
+        try:
+            services = run.supervisor
+            async with (
+                answering_probes(lambda: services.services.values(), settings),  # noqa: PLW0108 - they change
+                answering_scrapes(metrics, settings),
+            ):
+                return await run.run()
+        finally:
+            if company is not None:
+                await _cancel(company)

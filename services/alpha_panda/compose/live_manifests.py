@@ -4,6 +4,9 @@ What a change may bring while the service runs are the LIVE fields: of an accoun
 limits, acceptStrategies, orderTypes, validities and productCutOff; strategies, whole (who comes, who goes, who is
 another resource of the same name); of a feed everything but the number of its partitions. All else are START-UP
 fields: what is written there now is ignored until the next start, which the operator sees to.
+
+A mounted ConfigMap is switched over in one step. Files that are written in place are read only when two looks in a row
+have found them alike: half of a manifest may be a manifest too, without the limits that its other half has.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import BrokerAccount, MarketFeed, Strategy
 from alpha_panda.errors import UserInputError
 from alpha_panda.ports import Clock
+from alpha_panda.runtime.venues import rules_of
 
 log = structlog.get_logger()
 
@@ -41,6 +45,9 @@ START_FEED_FIELDS: Final = frozenset({"partitions"})
 MAX_PROBLEM: Final = 2_000
 """Characters of a problem that are told: the log has all."""
 
+RETRY_LOOKS: Final = 10
+"""Looks after which what could not be used is read again, though it has not changed: the fault may have been the disk's."""
+
 _CONFIG_MAP_LINK: Final = "..data"
 """What a mounted ConfigMap is switched over by, in one step."""
 
@@ -62,6 +69,8 @@ class LiveManifests:
         self._served = served
         self._at_start = self.resources
         self.mark: Mark = ()
+        self._coming: Mark = ()
+        self._looks_left = 0
 
     def present_mark(self) -> Mark:
         """Return the mark of what is written now; `mark` is that of what was read last."""
@@ -79,17 +88,17 @@ class LiveManifests:
         What can't be used leaves the last good resources standing, and is told once and in `problem`.
         """
         try:
-            mark = self.present_mark()
-            if mark == self.mark:
+            if not self._due():
                 return False
-            self.mark = mark  # taken before reading: a change meanwhile makes the next look read again
-            found = pinned(await asyncio.to_thread(self._read), self._at_start)
-            self._check(found)
+            found = await asyncio.to_thread(self._found)
+            if not self._switched() and self.present_mark() != self.mark:
+                return False  # it was written to while it was read
         except UserInputError as error:
             self._refuse(error)
             return False
         except Exception as error:
-            log.exception("manifests_unreadable", paths=list(map(str, self._paths)))
+            if _told(error) != self.problem:
+                log.exception("manifests_unreadable", paths=list(map(str, self._paths)))
             self._refuse(error)
             return False
         if self.problem is not None:
@@ -109,24 +118,54 @@ class LiveManifests:
                 if asyncio.iscoroutine(doing):
                     await doing
 
-    def _check(self, found: ResourceSet) -> None:
+    def _due(self) -> bool:
+        """Whether to read: there is something else, and it is whole; or what is there could not be used some time ago."""
+        mark = self.present_mark()
+        if mark == self.mark:
+            self._looks_left -= 1
+            return self.problem is not None and self._looks_left <= 0
+        if mark != self._coming and not self._switched():
+            self._coming = mark
+            return False
+        self.mark = mark  # taken before reading: a change meanwhile makes the next look read again
+        return True
+
+    def _switched(self) -> bool:
+        """Whether all that is followed is mounted ConfigMaps."""
+        return all((path / _CONFIG_MAP_LINK).is_symlink() for path in self._paths)
+
+    def _found(self) -> ResourceSet:
+        """Return what is written now, or raise UserInputError if the service could not work with it."""
+        found = pinned(self._read(), self._at_start)
         if self._served and self._served not in {resource.ref for resource in found}:
             raise UserInputError(f"{self._served} is not among the manifests any more")
+        for account in found.accounts.values():
+            if account.ref == self._served:  # hours that overlap, say: no schema sees that
+                rules_of(found.feed_of(account), account)
+        return found
 
     def _refuse(self, error: Exception) -> None:
-        problem = str(error)[:MAX_PROBLEM] or repr(error)
+        self._looks_left = RETRY_LOOKS
+        problem = _told(error)
         if problem != self.problem:
             log.error("manifests_refused", problem=problem, kept=[item.ref for item in self.resources])
         self.problem = problem
+
+
+def _told(error: Exception) -> str:
+    return str(error)[:MAX_PROBLEM] or repr(error)
 
 
 def mark_of(paths: Iterable[Path]) -> Mark:
     """Return what tells one state of the files from another, without reading them: name, inode, time and size."""
     marks = []
     for path in paths:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
         link = path / _CONFIG_MAP_LINK
-        target = str(link.readlink()) if link.is_symlink() else ""
+        try:
+            target = str(link.readlink()) if link.is_symlink() else ""
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        except OSError as error:  # a folder of the last state is removed while it is walked
+            target, files = str(error), []
         marks.append((target, 0, 0, 0))
         marks += [mark for file in files if (mark := _mark(file)) is not None]
     return tuple(marks)

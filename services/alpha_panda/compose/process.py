@@ -11,7 +11,7 @@ import structlog
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.contracts.status_details import REFUSED, STOPPED, RunnerFigures
+from alpha_panda.contracts.status_details import RunnerFigures
 from alpha_panda.errors import SettingsError, StrategyError, UserInputError
 from alpha_panda.ports import Clock, Producer
 from alpha_panda.runtime.builder import StreamServiceBuilder
@@ -19,14 +19,18 @@ from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.manifests import Manifests
+from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings, env_name
 from alpha_panda.runtime.tasks import intake
 
 from .health_server import answering_probes
-from .live_manifests import MAX_PROBLEM, LiveManifests
+from .live_manifests import LiveManifests
+from .metrics_server import answering_scrapes
 from .ports import memory_ports, with_manifests
+from .refusals import refused, stopped
+from .tracing import tracing_to
 from .traders import has_live_accounts
 from .transports import connected, has_transports, process_name
 
@@ -60,9 +64,19 @@ def run_service(
     configure_logging(settings)
 
     async def main() -> None:
-        async with service_ports(resources, settings) as ports:
-            context = ServiceContext(settings, wire(ports), resources, served, process_name())
-            await _serve(definition.build(context), settings)
+        metrics = Metrics()
+        with tracing_to(settings, metrics) as tracing:
+            async with service_ports(resources, settings) as ports:
+                context = ServiceContext(
+                    settings,
+                    wire(ports),
+                    resources,
+                    served,
+                    process_name(),
+                    metrics=metrics,
+                    tracing=tracing,
+                )
+                await _serve(definition.build(context), settings)
 
     asyncio.run(main())
 
@@ -104,20 +118,32 @@ async def _run_once(
     try:
         manifests.begin()
         served = _served(definition, manifests.resources, resource)
-        async with service_ports(manifests.resources, settings, manifests) as ports:
-            service = definition.build(ServiceContext(settings, ports, manifests, served, process_name()))
-            async with _following(manifests, ports.clock, settings):
-                await _serve(service, settings)
+        metrics = Metrics()
+        with tracing_to(settings, metrics) as tracing:
+            async with service_ports(manifests.resources, settings, manifests) as ports:
+                service = definition.build(
+                    ServiceContext(
+                        settings,
+                        ports,
+                        manifests,
+                        served,
+                        process_name(),
+                        metrics=metrics,
+                        tracing=tracing,
+                    )
+                )
+                async with _following(manifests, ports.clock, settings):
+                    await _serve(service, settings)
     except SettingsError:
         raise
     except UserInputError as error:
         if definition.kind != STRATEGY:
             raise
-        return RunnerFigures(state=REFUSED, message=str(error)[:MAX_PROBLEM])
+        return refused(error)
     except StrategyError as error:
-        if service is None or service.ready.is_set():
+        if service is not None and service.ready.is_set():
             raise  # it ran: a new start may go on where it was
-        return RunnerFigures(state=STOPPED, message=f"{error}{error.place}"[:MAX_PROBLEM])
+        return stopped(error)
     return None
 
 
@@ -204,7 +230,10 @@ async def _serve(service: StreamService, settings: Settings) -> bool:
 
     stopping = asyncio.create_task(_on_signal(stop))
     try:
-        async with answering_probes(lambda: (service,), settings):
+        async with (
+            answering_probes(lambda: (service,), settings),
+            answering_scrapes(service.metrics, settings),
+        ):
             await service.run()
     finally:
         stopping.cancel()

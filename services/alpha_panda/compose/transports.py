@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +92,7 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
             traders=_NoTraders(),
             source=_no_source,
             probes={"kafka": bus.alive, "prices": prices.time, "journal": journal.time},
+            durable=partial(_is_durable, journal),
         )
 
 
@@ -110,6 +111,16 @@ async def _check_durable(journal: "RedisDatabase", settings: Settings, *, live: 
     if live and settings.journal_require_durable:
         certain = [str(problem) for problem in problems if not problem.unchecked]
         refuse_losses("the journal's Redis may lose orders", certain)
+
+
+async def _is_durable(journal: "RedisDatabase") -> bool | None:
+    """Return whether the journal's Redis keeps what it answers; None where its settings can't be asked for."""
+    from alpha_panda.adapters.redis.durability import durability_problems  # noqa: PLC0415 - as above
+
+    problems = await durability_problems(journal)
+    if any(not problem.unchecked for problem in problems):
+        return False
+    return None if problems else True
 
 
 class _NoTraders:

@@ -7,7 +7,7 @@ class Code(StrEnum):
     """Reason of a refusal. The value is part of the wire format: never renamed, never reused.
 
     Each member's docstring-like comment says what happened; `docs/reference/codes.md` is generated from
-    `DESCRIPTIONS`.
+    `DESCRIPTIONS` and `REMEDIES`.
     """
 
     SCHEMA_INVALID = "SCHEMA_INVALID"
@@ -130,3 +130,65 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.DEPENDENCY_UNAVAILABLE: "A store or broker did not answer in time.",
     Code.INTERNAL_ERROR: "An error nobody foresaw; the log has the traceback.",
 }
+
+REMEDIES: dict[Code, str] = {
+    Code.SCHEMA_INVALID: "Correct the strategy: the message names the field.",
+    Code.INSTRUMENT_UNKNOWN: "Add the instrument to the feed's manifest, or correct the token in the strategy's code.",
+    Code.INSTRUMENT_NOT_ALLOWED: "Name the instrument in the strategy's `spec.instruments`.",
+    Code.INSTRUMENT_EXPIRED: "Roll over: put the next contract into the feed's and the strategy's manifests.",
+    Code.STRATEGY_NOT_ACCEPTED: "Name the strategy in the account's `spec.acceptStrategies`, or take the account out of the strategy's.",
+    Code.TICK_SIZE: "Round prices to the instrument's tick size; `instrument.quantize` does.",
+    Code.LOT_SIZE: "Order whole lots.",
+    Code.FREEZE_QUANTITY: "Order less at a time: split it in the strategy.",
+    Code.MAX_ORDER_QUANTITY: "Order less, or raise `maxOrderQuantity`.",
+    Code.MAX_ORDER_VALUE: "Order less, or raise `maxOrderValue`.",
+    Code.PRICE_COLLAR: "Price the order nearer to the market, or widen `priceCollarBps`.",
+    Code.PRICE_BAND: "Price the order within the exchange's band.",
+    Code.PRICE_MISSING: "See whether the feed has ever sent this instrument: `alpha-panda status`, then the feed's and the cacher's logs.",
+    Code.PRICE_STALE: "See why the feed is silent: `alpha-panda status`. An illiquid instrument may take a longer `staleAfterSeconds`.",
+    Code.PRICE_MODE: "Give the live account a live feed.",
+    Code.CLOCK_SKEW: "Set the clocks of the nodes right (NTP).",
+    Code.SIGNAL_EXPIRED: "See what was slow: the hops of `alpha-panda explain`. If that is how it is, raise `signalTtlSeconds`.",
+    Code.SIGNAL_SUPPRESSED: "Nothing to do after a restart. If it goes on, the strategy is behind its feed: `alpha-panda status`.",
+    Code.SESSION_CLOSED: "Nothing to do: trade within the session. If it was open, correct the account's calendar or `sessions`.",
+    Code.CALENDAR_EXPIRED: "Upgrade `exchange_calendars`, or name days in `extraSessions`.",
+    Code.ORDER_TYPE_NOT_ALLOWED: "Use an order type that the venue takes.",
+    Code.VALIDITY_NOT_ALLOWED: "Use a validity that the venue takes.",
+    Code.MAX_POSITION: "Nothing to do if the limit is meant; else raise `maxPosition`.",
+    Code.MAX_OPEN_ORDERS: "Cancel what rests, or raise `maxOpenOrders`.",
+    Code.MAX_OPEN_ORDER_VALUE: "Cancel what rests, or raise `maxOpenOrderValue`.",
+    Code.MAX_GROSS_EXPOSURE: "Close positions, or raise `maxGrossExposure`.",
+    Code.MAX_NET_EXPOSURE: "Close positions, or raise `maxNetExposure`.",
+    Code.INSUFFICIENT_FUNDS: "Order less, close positions, cancel what rests, or add cash.",
+    Code.SHORT_NOT_ALLOWED: "Sell no more than is held, or allow short positions on the account.",
+    Code.REDUCTION_OPEN: "Wait until the open order ends, or cancel it.",
+    Code.RATE_LIMIT: "Send fewer orders, or raise the limit that the message names.",
+    Code.RUNAWAY_LOOP: "Correct the strategy, then clear its latch: `alpha-panda resume Strategy/NAME`.",
+    Code.DAILY_LOSS: "Nothing to do if the limit is meant. To trade on today: raise `maxDailyLoss`, then clear the latch.",
+    Code.DRAWDOWN: "Nothing to do if the limit is meant. To trade on today: raise `maxDrawdown`, then clear the latch.",
+    Code.TRADING_HALTED: "See who halted it and why: `alpha-panda status`. When it may go on: `alpha-panda resume SCOPE --latch ID`.",
+    Code.TRADING_REDUCING: "See who set it and why: `alpha-panda status`. Only closing orders pass until then.",
+    Code.ACCESS_TOKEN_EXPIRED: "Log in at the broker and renew the token's Secret.",
+    Code.NOT_RECONCILED: "Wait for the order-tracker to compare; if it does not, see its log.",
+    Code.IN_DOUBT: "Find the order: `alpha-panda orders list ACCOUNT --in-doubt`. If it stays so, decide: `alpha-panda orders resolve`.",
+    Code.UNKNOWN_ORDER: "Cancel by the id of the signal that made the order.",
+    Code.ORDER_NOT_OPEN: "Nothing to do: the order had ended before.",
+    Code.BROKER_REJECTED: "Read the broker's message; it says what the venue refuses.",
+    Code.BROKER_UNREACHABLE: "See the broker's status page and the way there (network policy, DNS, proxy). Nothing was sent.",
+    Code.SEND_DEADLINE_PASSED: "Nothing was sent. See what was slow: the engine's load, the broker's connection.",
+    Code.ORDER_LOST: "Look for the order's tag in the broker's book: if it is there after all, the account is halted and the book corrected.",
+    Code.ORDER_MISSING: "Compare with the broker's terminal, then `alpha-panda orders resolve`.",
+    Code.NO_FILL: "Nothing to do: an IOC order trades at once or not at all.",
+    Code.SESSION_ENDED: "Nothing to do: a DAY order ends with its session.",
+    Code.CANCELLED_BY_STRATEGY: "Nothing to do: the strategy asked for it.",
+    Code.CANCELLED_BY_STATE: "See who halted or reduced it: `alpha-panda status`.",
+    Code.CANCEL_UNCONFIRMED: "Look into the broker's book whether the order rests on; cancel it again if it does.",
+    Code.BREAKER_OPEN: "Repair the dependency that the message names. The signal is not sent again; a strategy sends a new one.",
+    Code.UNKNOWN_VERSION: "Finish the upgrade, then `alpha-panda dlq replay`.",
+    Code.UNDECODABLE: "See who wrote it: `alpha-panda dlq show`.",
+    Code.PAYLOAD_MISMATCH: "Two signals have one id: see who else writes to the account's topics.",
+    Code.RETRIES_EXHAUSTED: "Repair what the message names, then `alpha-panda dlq replay`.",
+    Code.DEPENDENCY_UNAVAILABLE: "See whether Redis, Kafka and the broker answer: `alpha-panda status`.",
+    Code.INTERNAL_ERROR: "Read the service's log at that time, and report it.",
+}
+"""What a person does about it; where that is nothing, it says so."""

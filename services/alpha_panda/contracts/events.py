@@ -35,6 +35,11 @@ MAX_REASON: Final = 2_000
 MAX_NAME: Final = 256
 """Characters of each of its ids and names."""
 
+MAX_STATE_ENTRIES: Final = 20
+MAX_STATE_TEXT: Final = 100
+MAX_STATE_BYTES: Final = 2_048
+"""Of a signal's `state`: entries, characters of each name and value, and bytes of all as JSON. Whoever writes keeps them."""
+
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What every encoding holds: a greater one can be read from JSON, but not be written or stored again."""
 
@@ -80,6 +85,9 @@ class Signal(
 ):
     """What a strategy wants (TRADING_SIGNAL). `price` is the last price it saw; `expires_at` ends its use.
 
+    `tick_ts`: time of the causing tick (0: something else caused it). `state`: what the strategy says of itself at that
+    moment, for `alpha-panda explain`; nothing is decided by it.
+
     Risk takes at most `MAX_REASON` characters of `reason` and `MAX_NAME` of each id and name.
     """
 
@@ -98,6 +106,11 @@ class Signal(
     price: Decimal | None = None
     reason: str = ""
     closing: bool = False
+    tick_ts: Int64 = 0
+    state: dict[str, str] = {}
+
+    def __hash__(self) -> int:
+        return hash(self.signal_id)  # `state` has no hash; equal signals have equal ids
 
     @property
     def key(self) -> str:
@@ -172,7 +185,7 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     None, as from a broker that tells averages only: price times quantity) and `fees` are cumulative; `rank` is the
     status' stage. A fold takes the greatest filled quantity and, separately, the greatest rank. `correction` marks
     an event that may lower them: only the order-tracker makes one. `revision` counts the entry's changes in the
-    journal.
+    journal; `begun_at` (UTC ns, 0 not told) is when its first was written: just before the broker was called.
     """
 
     signal_id: str
@@ -201,6 +214,7 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     quote_ts: Int64 | None = None
     code: Code | None = None
     message: str = ""
+    begun_at: Int64 = 0
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -73,6 +73,7 @@ def order_update(entry: JournalEntry) -> OrderUpdate:
         quote_ts=entry.quote_ts,
         code=entry.code,
         message=entry.message,
+        begun_at=entry.created_at,
     )
 
 

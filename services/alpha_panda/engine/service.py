@@ -20,7 +20,7 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, EventType
 from alpha_panda.contracts.events import VERSION, ZERO, CancelRequest, Envelope, Signal, ValidatedSignal
 from alpha_panda.contracts.scopes import scopes_of
-from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, PriceReading
+from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, Outcome, PriceReading
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.domain.ids import event_id
@@ -29,10 +29,15 @@ from alpha_panda.errors import RecordError, TransientError, UnknownOutcomeError
 from alpha_panda.ports import BeginRequest, Outgoing, Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.logging import log_fields
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.tracing import names
+from alpha_panda.runtime.tracing.tracing import Kind, current
+from alpha_panda.runtime.venues import broker_of
 
+from .metrics import EngineMetrics
 from .presend import PreSend
 from .router import ExecutionRouter, is_cancel, validated
 
@@ -41,6 +46,11 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 SOURCE = "engine"
+PREPARE, BEGIN, PLACE, SETTLE = "prepare", "BEGIN", "place order", "settle"
+REFUSE, CANCEL = "refuse", "cancel order"
+"""Names of spans."""
+
+GO = "GO"
 UNCONFIRMED = "the broker did not confirm the cancellation; the order may rest on"
 UNSTORED = "the broker's answer to the cancellation could not be stored; the order may rest on"
 UNANSWERED = "the permission to send was asked for and no answer came"
@@ -63,6 +73,9 @@ class Engine:
         self._presend = PreSend(context)
         self._orders: dict[EntryState, int] = {}
         self._unanswered = 0
+        self._metrics = EngineMetrics(context.metrics, context.resource)
+        self._tracer = context.tracer(SOURCE)
+        self.group = f"{context.settings.topic_prefix}{context.resource}.engine"
         self.service: StreamService
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -71,10 +84,14 @@ class Engine:
             event = event_of(record)
             decision = validated(event)
             original = decision.original_signal
-            if isinstance(original, CancelRequest):
-                await self._cancel(event, original)
-            else:
-                await self._execute(event, decision, original)
+            with (
+                log_fields(correlation_id=event.correlation_id),
+                self._tracer.process(record, event, self.group),
+            ):
+                if isinstance(original, CancelRequest):
+                    await self._cancel(event, original)
+                else:
+                    await self._execute(event, decision, original)
             self.service.record_processed(1, event.ts)
 
     async def dead_letter(self, record: Record, code: Code, message: str) -> None:
@@ -85,12 +102,13 @@ class Engine:
         except RecordError:
             return  # nothing in it names a signal: the DLQ record is all there is to tell
         original = decision.original_signal
-        if isinstance(original, Signal):
-            await self._refuse(self._request(event, decision, original, None), code, message)
-            return
-        entry = await self._journal.get(original.order_signal_id)
-        if entry is not None:
-            await self._send(self._cannot_cancel(event, original, entry, code, message))
+        with self._tracer.process(record, event, self.group):
+            if isinstance(original, Signal):
+                await self._refuse(self._request(event, decision, original, None), code, message)
+                return
+            entry = await self._journal.get(original.order_signal_id)
+            if entry is not None:
+                await self._send(self._cannot_cancel(event, original, entry, code, message))
 
     async def lacks_epoch(self) -> str | None:
         """Say so while the order-tracker has not made the journal's present run usable: every signal would end in doubt."""
@@ -106,9 +124,10 @@ class Engine:
     # ------------------------------------------------------------------------------------------- orders
 
     async def _execute(self, event: Envelope, decision: ValidatedSignal, signal: Signal) -> None:
-        reading = await self._ports.prices.read(self._feed, signal.instrument_token)
-        now = self._clock.now()
-        fault = self._presend.fault(signal, decision, reading, now)
+        with current().child(PREPARE):
+            reading = await self._ports.prices.read(self._feed, signal.instrument_token)
+            now = self._clock.now()
+            fault = self._presend.fault(signal, decision, reading, now)
         if fault is not None and fault.code is not None:
             await self._refuse(self._request(event, decision, signal, reading), fault.code, fault.message)
             return
@@ -118,7 +137,10 @@ class Engine:
         deadline = (
             self._clock.monotonic() + self._send_within
         )  # read before BEGIN: never later than the store's
-        verdict = await self._answer("begin", signal.signal_id, self._journal.begin(request))
+        with current().child(BEGIN, Kind.CLIENT) as step:
+            verdict = await self._answer("begin", signal.signal_id, self._journal.begin(request))
+            if verdict is not None:
+                step.set({names.OUTCOME: GO if verdict.go else verdict.entry.state.value})
         if verdict is None:
             # Counts as DUP: if it was written it stands, and is the order-tracker's to resolve.
             await self._refuse(request, Code.DEPENDENCY_UNAVAILABLE, UNANSWERED)
@@ -126,11 +148,19 @@ class Engine:
         if not verdict.go:
             await self._tell_refusal(verdict)
             return
-        outcome = await self._router.place(self._account, verdict.entry, reading, deadline)
+        trace = self._tracer.exemplar(event.correlation_id)
+        self._metrics.calling(decision.decided_at, self._clock.now(), trace)
+        begun = self._clock.monotonic()
+        with current().child(PLACE, Kind.CLIENT) as step:
+            outcome = await self._router.place(self._account, verdict.entry, reading, deadline)
+            step.set(_ended(outcome))
+        self._metrics.called(outcome.state, self._clock.monotonic() - begun, trace)
         settling = self._journal.settle(signal.signal_id, request.attempt, outcome, verdict.entry)
-        entry = await self._answer("settle", signal.signal_id, settling)
+        with current().child(SETTLE, Kind.CLIENT):
+            entry = await self._answer("settle", signal.signal_id, settling)
         if entry is None:
             return  # settled or not, the order-tracker finds out: the broker is not asked twice
+        self._metrics.settled(signal.tick_ts, self._clock.now(), trace)
         await self._tell(entry)
 
     async def _answer(self, script: str, signal_id: str, asked: Awaitable[T]) -> T | None:
@@ -143,7 +173,8 @@ class Engine:
 
     def _note_unanswered(self, script: str, signal_id: str, error: UnknownOutcomeError) -> None:
         self._unanswered += 1
-        self.service.record_error()
+        self.service.record_error(error)
+        current().fail(error)
         log.warning("script_unanswered", script=script, signal_id=signal_id, error=str(error))
 
     async def _refuse(self, request: BeginRequest, code: Code, message: str) -> None:
@@ -154,7 +185,8 @@ class Engine:
 
         """
         signal_id = request.signal.signal_id
-        verdict = await self._answer("refuse", signal_id, self._journal.refuse(request, code, message))
+        with current().child(REFUSE, Kind.CLIENT, {names.CODE: code.value}):
+            verdict = await self._answer("refuse", signal_id, self._journal.refuse(request, code, message))
         if verdict is None:
             raise TransientError(f"whether the refusal of signal {signal_id} is stored is not known")
         await self._tell_refusal(verdict)
@@ -187,6 +219,8 @@ class Engine:
     async def _tell(self, entry: JournalEntry) -> None:
         """Produce the event of the entry's present state, then let the entry leave `open`."""
         self._orders[entry.state] = self._orders.get(entry.state, 0) + 1
+        self._metrics.ended(entry)
+        current().set(_ended(entry))
         if entry.state.in_doubt:
             return
         event = order_event(entry, self._account, f"{SOURCE}/{self._account}")
@@ -196,7 +230,9 @@ class Engine:
 
     async def _send(self, event: Envelope) -> None:
         topic = order_topic(self._topics, event.type)
-        await self.service.producer.send([Outgoing(topic, encode_event(event), key=event.key)])
+        with current().send(topic, names.told(event)) as span:
+            record = Outgoing(topic, encode_event(event), key=event.key, headers=span.headers)
+            await self.service.producer.send([record])
 
     # ---------------------------------------------------------------------------------------- cancelling
 
@@ -212,7 +248,9 @@ class Engine:
             message = f"order {entry.tag} is {entry.state}: it can't be cancelled"
             await self._send(self._cannot_cancel(event, request, entry, code, message))
             return
-        outcome = await self._router.cancel(self._account, entry)
+        with current().child(CANCEL, Kind.CLIENT) as step:
+            outcome = await self._router.cancel(self._account, entry)
+            step.set(_ended(outcome))
         if outcome.state.resting or entry.code is Code.ORDER_MISSING:
             await self._send(self._cannot_cancel(event, request, entry, Code.CANCEL_UNCONFIRMED, UNCONFIRMED))
             return  # what became of it is the broker's to tell, by its book; of one that it lacks, a person's
@@ -254,6 +292,14 @@ class Engine:
         )
 
 
+def _ended(what: Outcome | JournalEntry) -> dict[str, names.Value]:
+    """Return attributes of what became of an order."""
+    found: dict[str, names.Value] = {names.OUTCOME: what.state.value}
+    if what.filled_quantity:
+        found[names.FILLED] = f"{what.filled_quantity:f}"
+    return found if what.code is None else {**found, names.CODE: what.code.value}
+
+
 def build(context: ServiceContext) -> StreamService:
     """Wire an engine of the account that the context names.
 
@@ -265,11 +311,10 @@ def build(context: ServiceContext) -> StreamService:
     topics = TopicMap(context.resource, settings.topic_prefix)
     engine.service = (
         StreamServiceBuilder("engine", context)
+        .log_fields(account=context.resource, broker=broker_of(context.resources.accounts[context.resource]))
         .topics(topics.specs(settings.order_partitions))
         .consume(
-            Subscription(
-                group=f"{settings.topic_prefix}{context.resource}.engine", topics=(topics.signals_validated,)
-            ),
+            Subscription(group=engine.group, topics=(topics.signals_validated,)),
             engine.handle,
             when_open=BreakerAction.DEAD_LETTER,
             on_dead_letter=engine.dead_letter,

@@ -8,13 +8,19 @@ import structlog
 from alpha_panda.contracts.events import Tick, TickBatch
 from alpha_panda.contracts.stored import PriceRange, Quote
 from alpha_panda.contracts.topics import ticks_topic
+from alpha_panda.contracts.traceparent import context_of
 from alpha_panda.errors import DependencyUnavailableError, FencedError, UnknownOutcomeError
 from alpha_panda.ports import Record, Subscription
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.metrics.metrics import seconds_between
 from alpha_panda.runtime.records import ticks_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.tracing import names
+from alpha_panda.runtime.tracing.tracing import NO_SPAN, Kind, Span, current
+
+from .metrics import CacherMetrics
 
 CACHE: Final = "price cache"
 """Name of the dependency in errors."""
@@ -29,6 +35,10 @@ class FeedCacher:
         self._feed = context.resource
         self._partitions = context.resources.feeds[context.resource].spec.partitions
         self._prices = context.ports.prices
+        self._clock = context.ports.clock
+        self._metrics = CacherMetrics(context.metrics, context.resource)
+        self._tracer = context.tracer("feed-cacher")
+        self._group = f"{context.settings.topic_prefix}{context.resource}.feed-cacher"
         self.service: StreamService
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -37,8 +47,24 @@ class FeedCacher:
         Writing the same records again changes nothing: the cache drops what is not newer.
         """
         arrived = [(record.partition, ticks_of(record)) for record in records]
-        for epoch in dict.fromkeys(batch.feed_epoch for _, batch in arrived):
-            await self._write(epoch, [item for item in arrived if item[1].feed_epoch == epoch])
+        self._metrics.received.inc(sum(len(batch.ticks) for _, batch in arrived))
+        with self._span(records) if self._tracer.on else NO_SPAN:
+            for epoch in dict.fromkeys(batch.feed_epoch for _, batch in arrived):
+                await self._write(epoch, [item for item in arrived if item[1].feed_epoch == epoch])
+
+    def _span(self, records: Sequence[Record]) -> Span:
+        """Begin a span if a record's batch is traced: a child of the one, or linked to each of several."""
+        found = {record: context for record in records if (context := context_of(record.headers))}
+        if not found:
+            return NO_SPAN
+        batches, (first, *_) = list(dict.fromkeys(found.values())), found
+        name = f"{names.PROCESS} {first.topic}"
+        attributes = {**names.received(first, self._group), names.BATCH_COUNT: len(records)}
+        if len(batches) == 1:
+            return self._tracer.start(name, Kind.CONSUMER, batches[0], attributes)
+        for one in (names.PARTITION, names.OFFSET):
+            del attributes[one]
+        return self._tracer.start(name, Kind.CONSUMER, None, attributes, links=batches)
 
     async def _write(self, epoch: int, arrived: Sequence[tuple[int, TickBatch]]) -> None:
         batches = [batch for _, batch in arrived]
@@ -50,15 +76,25 @@ class FeedCacher:
         try:
             watched = await self._prices.write(self._feed, epoch, quotes, heartbeats, self._partitions)
         except FencedError:
+            self._metrics.old_epoch.inc(sum(len(batch.ticks) for batch in batches))
             log.warning(
                 "ticks_of_an_older_feed_epoch_dropped", feed=self._feed, feed_epoch=epoch, ticks=len(last)
             )
             return
         except UnknownOutcomeError as error:
             raise _again(error) from error
+        self._note_written(batches, len(quotes))
         if watched and not watched.isdisjoint(last):
             await self._publish(_ranges(batches, watched))
         self.service.record_processed(sum(len(batch.ticks) for batch in batches), max(heartbeats.values()))
+
+    def _note_written(self, batches: Sequence[TickBatch], quotes: int) -> None:
+        """Count what the cache has acknowledged, and time each batch: nothing is done for a single tick."""
+        now, metrics, trace = self._clock.now(), self._metrics, current().exemplar
+        metrics.written.inc(quotes)
+        for batch in batches:
+            if batch.ticks:
+                metrics.latency.observe(seconds_between(batch.ts, now), trace)
 
     async def _publish(self, ranges: Sequence[PriceRange]) -> None:
         try:
@@ -131,6 +167,7 @@ def build(context: ServiceContext) -> StreamService:
     ticks = ticks_topic(context.resource, feed.spec.partitions, settings.topic_prefix)
     cacher.service = (
         StreamServiceBuilder("feed-cacher", context)
+        .log_fields(feed=context.resource)
         .topics([ticks])
         .consume(
             Subscription(

@@ -1,6 +1,6 @@
 """The market-feed service: one a MarketFeed, by lease. Source → numbered tick batches → `{feed}.market.ticks`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from alpha_panda.contracts.codec import encode_ticks
 from alpha_panda.contracts.events import Tick, TickBatch
@@ -13,10 +13,20 @@ from alpha_panda.errors import FencedError
 from alpha_panda.ports import Outgoing, Producer, SourceBatch
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
+from alpha_panda.runtime.metrics.catalogue import (
+    FEED_AGE,
+    FEED_HEARTBEAT_AGE,
+    FEED_SESSION_OPEN,
+    FEED_SOURCE_ALIVE,
+)
+from alpha_panda.runtime.metrics.metrics import Reading
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.tracing import names
+from alpha_panda.runtime.tracing.tracing import Kind, with_headers
 from alpha_panda.runtime.venues import rules_of
 
+from .metrics import FeedMetrics, age
 from .sequencer import Sequencer
 
 
@@ -42,11 +52,15 @@ class MarketFeedService:
         self._last_tick_ts: int | None = None
         self._ticks = 0
         self._bad_rows = 0
+        self._metrics = FeedMetrics(context.metrics, context.resource)
+        self._begun = self._clock.now()
+        self._tracer = context.tracer("market-feed")
         self.service: StreamService
 
     async def lead(self, epoch: int) -> None:
         """Take the epoch of the lease just acquired."""
         self._epoch = epoch
+        self._begun = self._clock.now()
 
     async def pump(self, producer: Producer) -> None:
         """Publish the source's batches until it ends."""
@@ -56,13 +70,27 @@ class MarketFeedService:
         # As input: a source may be quiet for as long as it likes, and a stop lets what was taken be published.
         while (batch := await self.service.intake(anext(batches, None))) is not None:
             self._bad_rows += batch.bad_rows
+            self._metrics.received.inc(len(batch.tokens))
+            if batch.bad_rows:
+                self._metrics.bad_rows.inc(batch.bad_rows)
             self._proven_at = batch.ts[-1] if batch.ts else self._clock.now()
             if batch.tokens:
                 self._last_tick_ts = batch.ts[-1]
-                await producer.send(self._records(batch))
+                await self._publish(batch, producer)
                 self._ticks += len(batch.tokens)
+                self._metrics.published.inc(len(batch.tokens))
                 self._told_at = self._proven_at
                 self.service.record_processed(len(batch.tokens), self._proven_at)
+
+    async def _publish(self, batch: SourceBatch, producer: Producer) -> None:
+        records = self._records(batch)
+        if not (self._tracer.on and self._tracer.take_share()):
+            await producer.send(records)
+            return
+        topic = self.topic.name
+        attributes = {**names.sent(topic, len(records)), names.TICKS: len(batch.tokens)}
+        with self._tracer.start(f"{names.SEND} {topic}", Kind.PRODUCER, None, attributes) as span:
+            await producer.send([with_headers(record, span) for record in records])
 
     async def heartbeat(self) -> None:
         """Tell every partition that the source lives, if it was proven since the last time.
@@ -81,8 +109,8 @@ class MarketFeedService:
         now = self._clock.now()
         figures = FeedFigures(
             last_tick_ts=self._last_tick_ts,
-            source_alive=None if self._proven_at is None else now - self._proven_at <= self._stale_ns,
-            session_open=self._rules.status(now).state is not SessionState.CLOSED,
+            source_alive=None if self._proven_at is None else self._is_alive(now),
+            session_open=self._is_open(now),
             ticks=self._ticks,
             instruments=len(self._instruments),
         )
@@ -93,6 +121,22 @@ class MarketFeedService:
             "mode": self._source.mode.value,
             "exhausted": self._source.exhausted,
         }
+
+    def _is_alive(self, now: int) -> bool:
+        return self._proven_at is not None and now - self._proven_at <= self._stale_ns
+
+    def _is_open(self, now: int) -> bool:
+        return self._rules.status(now).state is not SessionState.CLOSED
+
+    def figures(self) -> Iterator[Reading]:
+        """Return how fresh the feed is; a replica that waits for its lease has nothing to tell."""
+        if not self._epoch:
+            return
+        now, feed = self._clock.now(), (self._name,)
+        yield Reading(FEED_AGE, feed, age(now, self._last_tick_ts, self._begun))
+        yield Reading(FEED_HEARTBEAT_AGE, feed, age(now, self._told_at, self._begun))
+        yield Reading(FEED_SESSION_OPEN, feed, self._is_open(now))
+        yield Reading(FEED_SOURCE_ALIVE, feed, self._is_alive(now))
 
     def _records(self, batch: SourceBatch) -> list[Outgoing]:
         ts = batch.ts[-1]
@@ -120,11 +164,13 @@ def build(context: ServiceContext) -> StreamService:
     feed = MarketFeedService(context)
     feed.service = (
         StreamServiceBuilder("market-feed", context)
+        .log_fields(feed=context.resource)
         .topics([feed.topic])
         .with_lease(feed_lease(context.resource), feed.lead)
         .consume_with(feed.pump, "source")
         .every(context.settings.heartbeat_seconds, feed.heartbeat, name="heartbeat")
         .details(feed.details)
+        .figures(feed.figures)
         .build()
     )
     return feed.service

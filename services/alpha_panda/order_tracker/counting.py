@@ -8,6 +8,8 @@ from alpha_panda.contracts.status_details import Detail, StrategyOrders, Tracker
 from alpha_panda.contracts.stored import TeardownRequest
 from alpha_panda.ports import Clock, OrderJournal
 
+from .metrics import OrderFigures
+
 PAGE = 500
 """Untold orders that are read at a time."""
 
@@ -19,6 +21,7 @@ class OrderCount:
         self._account = account
         self._journal = journal
         self._clock = clock
+        self.metrics = OrderFigures(account)
         self._figures = TrackerFigures()
         self._strategies: dict[str, StrategyOrders] = {}
         self._first: tuple[str, ...] = ()
@@ -26,10 +29,14 @@ class OrderCount:
     async def count(self, resources: ResourceSet, torn_down: Mapping[str, TeardownRequest]) -> None:
         """Count once. What was counted is of this moment or later: an order that moved on meanwhile counts twice."""
         now = self._clock.now()
-        reconciled = await self._journal.epoch() is not None
-        doubt = Counter(entry.signal.strategy_id for entry in await self._journal.in_doubt())
-        resting = Counter(entry.signal.strategy_id for entry in await self._journal.resting())
+        epoch = await self._journal.epoch()
+        in_doubt, at_rest = await self._journal.in_doubt(), await self._journal.resting()
         untold = await self._untold()
+        doubt = Counter(entry.signal.strategy_id for entry in in_doubt)
+        resting = Counter(entry.signal.strategy_id for entry in at_rest)
+        self.metrics.look([*in_doubt, *at_rest], untold.total(), now)
+        # A store that came back meanwhile, without its memory, has nothing to count: that is no count.
+        reconciled = epoch is not None and await self._journal.epoch() == epoch
         uids = {item.name: item.metadata.uid or "" for item in resources.strategies_of(self._account)}
         uids |= {name: request.uid for name, request in torn_down.items()}
         self._figures = TrackerFigures(

@@ -20,7 +20,7 @@ from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.control_topics import control_topics
 
 from .history import History
-from .latches import announce, halt, put_back, return_latch
+from .latches import announce, halt, may_bind, put_back, return_latch
 from .rebuild import Rebuild, as_told, telling
 
 log = structlog.get_logger()
@@ -177,7 +177,7 @@ class EpochKeeper:
 
         async def unreadable(record: Record) -> None:
             """Halt the account, once a topic and return: the record may have been a latch, or what an order did."""
-            if record.topic in latched:
+            if record.topic in latched or not may_bind(record.key, self._account):
                 return
             message = f"gap: {record.id} can't be read; the journal came back without what it said"
             latch_id = f"gap-unreadable-{record.topic}-{run_id}"
@@ -186,9 +186,8 @@ class EpochKeeper:
             await self._ports.control.set_latch(latch)
             latched.add(record.topic)
 
-        group = f"{self._topics.prefix}{self._account}.rebuild"
         at_once = self._terms.fetch_max_records
-        return History(self._ports.bus, group, at_once, unreadable, self._progressed)
+        return History(self._ports.bus, at_once, unreadable, self._progressed)
 
 
 def _add(rebuild: Rebuild, page: Sequence[Envelope]) -> None:

@@ -24,13 +24,11 @@ class History:
     def __init__(
         self,
         bus: EventBus,
-        group: str,
         max_records: int,
         unreadable: Unreadable,
         progressed: Callable[[], None],
     ) -> None:
         self._bus = bus
-        self._group = group
         self._max_records = max_records
         self._unreadable = unreadable
         self._progressed = progressed
@@ -44,7 +42,8 @@ class History:
             left = {of: end for of, (_, end) in offsets.items() if starts[of] < end}
             if not left:
                 continue
-            async with self._bus.consumer(Subscription(self._group, partitions=tuple(left))) as consumer:
+            # No group: nothing is stored under it, and it would need a right of its own.
+            async with self._bus.consumer(Subscription("", partitions=tuple(left))) as consumer:
                 for partition in left:
                     await consumer.seek(partition, starts[partition])
                 while any(consumer.position(partition) < end for partition, end in left.items()):

@@ -58,5 +58,11 @@ async def put_back(account: str, events: AsyncIterator[Envelope], control: Contr
     return found
 
 
+def may_bind(key: str | None, account: str) -> bool:
+    """Whether a control record that can't be read may have been of a latch that binds the account, by the record's key."""
+    others = (key or "").startswith(account_scope(""))
+    return not others or (key or "").startswith(f"{account_scope(account)}/")
+
+
 def _binds(latch: Latch, account: str) -> bool:
     return latch.scope == account_scope(account) or not latch.scope.startswith(account_scope(""))

@@ -82,8 +82,10 @@ class Rebuild:
     def _with_outcome(self, entry: JournalEntry) -> JournalEntry:
         update = self._updates.get(entry.signal_id)
         if update is not None:
-            # The event's own time: should it be told again, it is the very same.
-            return replace(as_told(entry, update), updated_at=self._told_at[entry.signal_id])
+            # The event's own times: should it be told again, it is the very same.
+            begun = update.begun_at or entry.created_at
+            told_at = self._told_at[entry.signal_id]
+            return replace(as_told(entry, update), updated_at=told_at, created_at=begun)
         rejected = self._rejected.get(entry.signal_id)
         if rejected is not None:
             return replace(entry, state=EntryState.FAILED, code=rejected.code, message=rejected.message)

@@ -12,7 +12,7 @@ from alpha_panda.domain.sessions import SessionRules, SessionState
 from alpha_panda.ports import Clock, OrderJournal, PriceCache, Producer
 from alpha_panda.runtime.tasks import intake
 
-from .announcer import Announcer
+from .announcer import CHANGE, Announcer
 
 
 class RestingOrders:
@@ -143,9 +143,10 @@ class RestingOrders:
 
     async def apply(self, producer: Producer, entry: JournalEntry, outcome: Outcome) -> bool:
         """Change the entry if nobody else did meanwhile, and tell it; say whether."""
+        begun = self._clock.now()
         changed = await self._journal.fill(entry.signal_id, entry.revision, outcome)
         if changed is not None:
-            await self._announcer.tell(producer, changed)
+            await self._announcer.tell(producer, changed, step=CHANGE, begun=begun)
         return changed is not None
 
     async def expire(self, producer: Producer) -> None:

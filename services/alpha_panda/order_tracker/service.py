@@ -1,6 +1,6 @@
 """The order-tracker service: one a BrokerAccount, by lease. See the package's docstring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 from msgspec.structs import replace
@@ -9,25 +9,28 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
+from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, TeardownRequest
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
-from alpha_panda.errors import FencedError, RecordError
-from alpha_panda.ports import Producer, Record, Subscription
+from alpha_panda.errors import FencedError, RecordError, TransientError
+from alpha_panda.ports import Producer, Record, Subscription, TokenHolder
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.control_topics import installation_topics
 from alpha_panda.runtime.manifests import Derived
+from alpha_panda.runtime.metrics.metrics import Reading
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.teardowns import flattens, torn_down
-from alpha_panda.runtime.venues import paper_terms, rules_of
+from alpha_panda.runtime.venues import broker_of, paper_terms, rules_of
 
 from .announcer import Announcer
 from .counting import OrderCount
 from .duties import Duties, Duty, passes
 from .epochs import EpochKeeper, EpochTerms
+from .metrics import OrderMetrics
 from .missing import Missing, MissingTerms
 from .resolver import Resolver
 from .resting import RestingOrders
@@ -58,7 +61,14 @@ class OrderTracker:
             live=self._live,
             installation=settings.installation,
         )
-        self._announcer = Announcer(context.resource, self.topics, self._journal)
+        self._metrics = OrderMetrics(context.metrics, context.resource)
+        self._announcer = Announcer(
+            context.resource,
+            self.topics,
+            self._journal,
+            metrics=self._metrics,
+            tracer=context.tracer("order-tracker"),
+        )
         # Without the account's cut-off: what rests goes on to the session's end.
         rules = Derived(context.manifests, lambda resources: rules_of(resources.feeds[feed]))
         instruments = Derived(context.manifests, lambda resources: resources.feeds[feed].instruments)
@@ -156,7 +166,29 @@ class OrderTracker:
         requests, now = await self._torn_down(), self._ports.clock.monotonic()
         if requests or self._counted_at is None or now - self._counted_at >= self._count_each:
             self._counted_at = now
-            await self._count.count(self._manifests.resources, requests)
+            try:
+                await self._count.count(self._manifests.resources, requests)
+            except TransientError:
+                self._count.metrics.looked = False  # what was is not what is
+                raise
+
+    async def look_around(self) -> None:
+        """Look, for who watches, at the trading states that bind the account, its journal's store and its token."""
+        found, ports = self._count.metrics, self._ports
+        strategies = self._manifests.resources.strategies_of(self._account)
+        scopes = [PLATFORM, account_scope(self._account), *(strategy_scope(item.name) for item in strategies)]
+        if isinstance(self._trader, TokenHolder):
+            found.token_until = self._trader.token_expires_at()
+        try:
+            found.controls = await ports.control.read(scopes)
+            found.durable = None if ports.durable is None else await ports.durable()
+        except TransientError:
+            found.controls, found.durable = (), None  # as above
+            raise
+
+    def figures(self) -> Iterator[Reading]:
+        """Return the last looks; a replica that waits for its lease has none."""
+        return self._count.metrics.read(self._ports.clock.now())
 
     def _progressed(self) -> None:
         self.service.progressed()
@@ -170,7 +202,7 @@ class OrderTracker:
             except Exception as error:
                 if not passes(error):
                     raise
-                self.service.record_error()
+                self.service.record_error(error)
 
         return counted
 
@@ -200,8 +232,11 @@ class OrderTracker:
         if not doubtful and not self._live:
             return
         reading = await self._trader.order_book()
-        await self._announcer.tell(producer, *await self._judge(self._lease_epoch, doubtful, reading))
-        await self._announcer.tell(producer, *await self._missing.judge(resting, reading, producer))
+        begun = reading.begun_at
+        resolved = await self._judge(self._lease_epoch, doubtful, reading)
+        await self._announcer.tell(producer, *resolved, begun=begun)
+        missing = await self._missing.judge(resting, reading, producer)
+        await self._announcer.tell(producer, *missing, begun=begun)
 
     async def _followed(self) -> list[JournalEntry]:
         """Return the orders that the broker's book must show; a paper venue's rest in the journal itself."""
@@ -277,6 +312,7 @@ def build(context: ServiceContext) -> StreamService:
     group = f"{settings.topic_prefix}{context.resource}.order-tracker"
     builder = (
         StreamServiceBuilder("order-tracker", context)
+        .log_fields(account=context.resource, broker=broker_of(context.resources.accounts[context.resource]))
         .topics(tracker.topics.specs(settings.order_partitions))
         .topics(installation_topics(settings.installation))
         .with_lease(tracker_lease(context.resource), tracker.lead)
@@ -289,8 +325,12 @@ def build(context: ServiceContext) -> StreamService:
         .every(settings.tracker_interval_seconds, tracker.counting(tracker.look_after), name="look-after")
         .every(settings.tracker_interval_seconds, tracker.counting(tracker.sweep), name="sweep")
         .details(tracker.details)
+        .figures(tracker.figures)
     )
-    if context.ports.operated:
+    if not context.ports.clock.virtual:
+        interval = settings.status_interval_seconds
+        builder.every(interval, tracker.counting(tracker.look_around), name="look-around")
+    if context.ports.operated or not context.ports.clock.virtual:
         builder.every(settings.tracker_interval_seconds, tracker.counting(tracker.count), name="count")
     tracker.service = builder.build()
     return tracker.service

@@ -24,6 +24,7 @@ from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import Decision, RiskClaim, RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.domain.book import quantity_of
 from alpha_panda.domain.ids import event_id
 from alpha_panda.domain.risk.losses import LatchRequest, loss_latches
 from alpha_panda.errors import FencedError, PayloadMismatchError, RecordError, UntoldError
@@ -36,8 +37,10 @@ from .figures import book_details
 from .flatten import Flattener, Offsets
 from .latches import SOURCE, Latches
 from .ledger import ACCOUNT, Ledger
+from .metrics import BookFigures, DecisionMetrics
 from .requests import Requests, Teardowns
 from .terms import present_terms
+from .tracing import DecisionSpans
 
 log = structlog.get_logger()
 
@@ -57,6 +60,13 @@ class Desk:
         self._terms = present_terms(context)
         self._ledger = Ledger(Decimal(paper.cash) if paper else Decimal(0))
         self._facts = FactFinder(context, self._ledger, self._terms)
+        self._metrics = DecisionMetrics(context.metrics, context.resource)
+        self._tracer = context.tracer("risk")
+        self._spans = DecisionSpans(self._tracer)
+        self._made_at: dict[str, int] = {}
+        self.book_figures = BookFigures(
+            context.resource, self._ledger, self._facts.pace, self._terms, self._clock.now
+        )
         self._latches = Latches(context)
         self._flattener = Flattener(context, store, self._ledger, self._facts, self._terms)
         self._requests = Requests(context, self._ledger, self._flattener)
@@ -131,15 +141,12 @@ class Desk:
         new = [signal for signal in signals if signal.signal_id not in self._ledger.decisions]
         if not new:
             return
-        # What the journal knows is complete once its epoch is valid. That the epoch which was valid before still is
-        # can be asked at the same time; of another one it must be known first.
+        # What the journal knows is complete once its epoch is valid. That the epoch which was valid before still
+        # is asked at the same time; of another one it must be known first.
         before, mark = self._journal_epoch, self._unmarked
         self._priced = mark
-        if before:
-            asking = self._facts.look_up(new, before, mark=mark)
-            epoch, _ = await asyncio.gather(self._journal.epoch(), asking)
-            if epoch == before:
-                return
+        if before and await self._facts.look_up(new, before, mark=mark) == before:
+            return
         self._journal_epoch = await self._valid_epoch()
         await self._facts.look_up(new, self._journal_epoch, mark=mark)
 
@@ -159,6 +166,7 @@ class Desk:
             if known.payload_hash != digest:
                 raise PayloadMismatchError(f"signal {signal.signal_id} came back with another content")
             self._untold.append((known, False))
+            self._spans.hold(known)
             return
         with self._not_its_fault(signal.signal_id):
             await self._decide(event, signal, digest, producer)
@@ -179,6 +187,8 @@ class Desk:
         self._ledger.add(decision)
         self._facts.note(decision)
         self._untold.append((decision, True))
+        self._spans.hold(decision)
+        self._made_at[decision.signal_id] = event.ts
         if len(self._untold) >= self._most_untold:
             await self.flush(producer)
 
@@ -194,17 +204,24 @@ class Desk:
         untold, self._untold = self._untold, []
         if not untold:
             return
-        with self._not_its_fault("a decision"):
+        with self._not_its_fault("a decision"), self._spans.telling() as telling:
             fresh = {decision.signal_id: decision for decision, is_fresh in untold if is_fresh}
             known = [decision for decision, _ in untold if decision.signal_id not in fresh]
             whole = {**await self._stored(known), **fresh}
             made = list(fresh.values())
-            if made and await self._store.record(self._epoch, *made) != made:
-                raise self._decided_by_another()
+            if made:
+                with telling.storing():
+                    stored = await self._store.record(self._epoch, *made)
+                if stored != made:
+                    raise self._decided_by_another()
             for decision in made:
                 self._decided[decision.verdict] += 1
-            await producer.send([self._told(whole[decision.signal_id]) for decision, _ in untold])
-        for signal_id in fresh:
+            events = [(decision, self._told(whole[decision.signal_id])) for decision, _ in untold]
+            await producer.send([telling.sent(decision, event) for decision, event in events])
+        now, made_at, self._made_at = self._clock.now(), self._made_at, {}
+        for signal_id, decision in fresh.items():
+            trace = self._tracer.exemplar(decision.correlation_id)
+            self._metrics.told(decision, made_at.get(signal_id), now, trace)
             self._ledger.shorten(signal_id)
 
     async def _stored(self, decisions: Sequence[Decision]) -> dict[str, Decision]:
@@ -262,7 +279,9 @@ class Desk:
     async def _tell_closings(self, producer: Producer) -> None:
         """Tell the closing decisions that are stored and that the bus has not acknowledged."""
         if self._untold_closings:
-            await producer.send([self._told(decision) for decision in self._untold_closings.values()])
+            closings = [(decision, self._told(decision)) for decision in self._untold_closings.values()]
+            with self._spans.retelling(closings, anew=True) as records:
+                await producer.send(records)
             self._untold_closings = {}
 
     def report(self, teardowns: Teardowns, judged_ts: int) -> None:
@@ -276,7 +295,9 @@ class Desk:
         """Tell our own closing decisions again that have not ended: no strategy would."""
         closing = await self._stored([*self._ledger.closing_decisions()])
         if closing:
-            await producer.send([self._told(decision) for decision in closing.values()])
+            again = [(decision, self._told(decision)) for decision in closing.values()]
+            with self._spans.retelling(again, anew=False) as records:
+                await producer.send(records)
 
     def _told(self, decision: Decision) -> Outgoing:
         """Return the decision's event: the same decision always gives the same bytes."""
@@ -322,6 +343,9 @@ class Desk:
         if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:
             self._unmarked = self._unpublished = True
             self._priced = False
+            if self._tracer.on:
+                held = quantity_of(self._ledger.book.positions, update.instrument_token)
+                self._spans.moved(f"{held:f}")
 
     async def on_gap(self, partition: TopicPartition, wanted: int, oldest: int, producer: Producer) -> None:
         """Halt the account: order events from offset `wanted` on are gone, the book may miss fills."""
@@ -398,9 +422,11 @@ class Desk:
         readings = await self._ports.control.read((PLATFORM, account_scope(self._account)))
         state = TradingState.strictest(*(reading.state for reading in readings))
         snapshot = marking.snapshot(len(self._ledger.open_orders()), state, reason)
-        await producer.send(
-            [Outgoing(self._topics.portfolio, encode_event(self._event(snapshot)), key=self._account)]
-        )
+        event, topic = self._event(snapshot), self._topics.portfolio
+        with self._spans.publishing(topic, event.correlation_id) as span:
+            await producer.send(
+                [Outgoing(topic, encode_event(event), key=self._account, headers=span.headers)]
+            )
         self._published, self._published_at = snapshot, self._clock.now()
         self._unpublished = False
 

@@ -64,7 +64,7 @@ class FactFinder:
         self._clock = context.ports.clock
         self._journal = context.ports.journal(context.resource)
         self._ledger = ledger
-        self._pace = Pace()
+        self.pace = Pace()
         self.counts = DayCounts()
         self._looked_up = NOTHING
 
@@ -75,15 +75,18 @@ class FactFinder:
 
     async def look_up(
         self, signals: Sequence[Signal | CancelRequest], journal_epoch: str, *, mark: bool
-    ) -> None:
+    ) -> str | None:
         """Ask the stores once for all that decisions on these signals need; `mark`: mark the ledger too.
 
         A batch is decided in milliseconds, and the engine looks at price, state and doubt again before it sends.
+        Returns the journal's epoch as it is: what was found counts only if it is `journal_epoch`.
         """
         orders = [signal for signal in signals if isinstance(signal, Signal)]
         strategies = dict.fromkeys(order.strategy_id for order in orders)
         scopes = tuple(dict.fromkeys(scope for name in strategies for scope in scopes_of(self._name, name)))
-        known, doubtful, prices, controls, _ = await asyncio.gather(
+        # Made in one turn of the loop, so that they leave together: one write and one wait, not several.
+        epoch, known, doubtful, prices, controls, _ = await asyncio.gather(
+            self._journal.epoch(),
             self._journal.known(*(signal.signal_id for signal in signals)),
             self._journal.in_doubt(),
             self._prices(tuple(dict.fromkeys(order.instrument_token for order in orders))),
@@ -102,6 +105,7 @@ class FactFinder:
             controls,
             marked=mark,
         )
+        return epoch
 
     def known_to_the_journal(self, signal_id: str) -> bool:
         """Whether the journal had the id when it was looked up."""
@@ -121,7 +125,7 @@ class FactFinder:
         runaway = runaway_of(terms.limits.get(decision.signal.strategy_id, NO_LIMITS), terms.account_limits)
         keep = SECOND_NS if runaway is None else nanoseconds(runaway.seconds)
         day = terms.rules.trading_day(decision.decided_at)
-        self._pace.note(decision, day, keep)
+        self.pace.note(decision, day, keep)
         self.counts.note(decision, day)
 
     async def mark(self) -> None:
@@ -225,20 +229,20 @@ class FactFinder:
                 scope=strategy_scope(name),
                 limits=limits,
                 positions=book.positions,
-                counts=self._pace.counts(name, now, day),
+                counts=self.pace.counts(name, now, day),
                 pnl=self._ledger.pnl(name, day),
             ),
             account=ScopeFacts(
                 scope=account_scope(self._name),
                 limits=terms.account_limits,
                 positions=self._ledger.book.positions,
-                counts=self._pace.counts(ACCOUNT, now, day),
+                counts=self.pace.counts(ACCOUNT, now, day),
                 pnl=self._ledger.pnl(ACCOUNT, day),
             ),
             cash=self._ledger.book.cash,
             marks=self._ledger.marks,
             open_orders=self._ledger.open_orders(),
-            repeats=0 if runaway is None else self._pace.repeats(signal, now, nanoseconds(runaway.seconds)),
+            repeats=0 if runaway is None else self.pace.repeats(signal, now, nanoseconds(runaway.seconds)),
             controls=tuple(controls[scope] for scope in scopes_of(self._name, name)),
             account_reconciled=True,  # a paper account's book is its own broker's
             token_valid=True,  # paper needs none

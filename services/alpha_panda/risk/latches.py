@@ -5,6 +5,7 @@ that the cause is derived from was saved yet) and then tells the topic what the 
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 
@@ -33,10 +34,19 @@ class Latches:
         self._told: dict[tuple[str, str], Latch] = {}
 
     async def set_all(self, requests: Sequence[LatchRequest], day: str, producer: Producer) -> None:
-        """Set what losses and loops ask for: one latch a scope, code and trading day."""
+        """Set what losses and loops ask for: at most one standing latch a scope, code and trading day.
+
+        An id is used once. One that came again would be cleared by a manifest that still names the last one.
+        """
         for request in requests:
-            latch_id = f"{request.code.value.lower().replace('_', '-')}-{day}"
+            cause = f"{request.code.value.lower().replace('_', '-')}-{day}-"
+            standing = await self._standing(request.scope, cause)
+            latch_id = standing or f"{cause}{_time_of_day(self._clock.now())}"
             await self.set(latch_id, request.scope, request.message, producer, request.state)
+
+    async def _standing(self, scope: str, cause: str) -> str | None:
+        (reading,) = await self._control.read((scope,))
+        return next((item.latch_id for item in reading.latches if item.latch_id.startswith(cause)), None)
 
     async def set(
         self,
@@ -74,3 +84,8 @@ class Latches:
             state=latch.state.value,
             reason=latch.reason,
         )
+
+
+def _time_of_day(ts: int) -> str:
+    """Return a UTC time in ns as HHMMSS and milliseconds."""
+    return datetime.fromtimestamp(ts // 1_000_000 / 1000, UTC).strftime("%H%M%S%f")[:-3]

@@ -24,10 +24,13 @@ from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.control_topics import installation_topics
 from alpha_panda.runtime.dead_letter import dead_letter_topics
+from alpha_panda.runtime.logging import log_fields
+from alpha_panda.runtime.metrics.metrics import Reading
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
+from alpha_panda.runtime.venues import broker_of
 
 from .desk import Desk
 from .requests import some_flat
@@ -57,6 +60,8 @@ class RiskService:
         self._saved_at = self._clock.monotonic() - self._between_saves
         self._busy = asyncio.Lock()
         self._torn = False
+        self._tracer = context.tracer("risk")
+        self._begun: int | None = None
         self.service: StreamService
 
     async def claim(self) -> None:
@@ -114,6 +119,8 @@ class RiskService:
         Order events first: all decisions are then made on one book, and stored and told together.
         """
         self._torn = True
+        if self._tracer.on:
+            self._begun = self._clock.now()
         signals = [record for record in records if record.topic == self.topics.signals_raw]
         await self._take_all(
             [record for record in records if record.topic != self.topics.signals_raw], producer
@@ -171,9 +178,14 @@ class RiskService:
         A RecordError is the record's own fault here: whatever else fails is an UntoldError (see the desk).
         """
         try:
-            await self._give(record.topic, event_of(record), producer)
+            event = event_of(record)
+            with (
+                log_fields(correlation_id=event.correlation_id),
+                self._tracer.process(record, event, self.group, at=self._begun),
+            ):
+                await self._give(record.topic, event, producer)
         except RecordError as error:
-            self.service.record_error()
+            self.service.record_error(error)
             if record.topic in self.topics.orders:
                 await self._desk.on_unreadable(record.id, producer)
             await self.service.dead_letter(record, error)
@@ -252,6 +264,10 @@ class RiskService:
         """Figures for get_status."""
         return self._desk.figures()
 
+    def figures(self) -> Iterator[Reading]:
+        """Return the book's figures; before it is loaded there are none: a book that looks empty is a wrong one."""
+        return iter(()) if self._consumer is None else self._desk.book_figures.read()
+
 
 def build(context: ServiceContext) -> StreamService:
     """Wire the risk service of the account that the context names.
@@ -263,6 +279,7 @@ def build(context: ServiceContext) -> StreamService:
     inputs = (risk.topics.signals_raw, *risk.topics.orders)
     builder = (
         StreamServiceBuilder("risk", context)
+        .log_fields(account=context.resource, broker=broker_of(context.resources.accounts[context.resource]))
         .topics(risk.topics.specs(settings.order_partitions))
         .topics(dead_letter_topics(inputs))
         .topics(installation_topics(settings.installation))
@@ -273,6 +290,7 @@ def build(context: ServiceContext) -> StreamService:
         .needs("reconciled", risk.lacks_epoch)
         .on_stop(risk.finish)
         .details(risk.details)
+        .figures(risk.figures)
     )
     if context.ports.operated:
         builder.every(settings.portfolio_interval_seconds, risk.heed_operator, name="requests")

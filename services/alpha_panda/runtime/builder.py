@@ -13,6 +13,7 @@ from alpha_panda.ports import Producer, Record, Subscription
 from alpha_panda.runtime.consume import BreakerAction, Consumption
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.health import Need
+from alpha_panda.runtime.metrics.metrics import Reader
 from alpha_panda.runtime.service import (
     Action,
     Detail,
@@ -127,6 +128,11 @@ class StreamServiceBuilder:
     def details(self, fn: Callable[[], Mapping[str, Detail]]) -> Self:
         """Add figures of the service's own to `get_status`."""
         self._plan.details.append(fn)
+        return self
+
+    def figures(self, reader: Reader) -> Self:
+        """Tell Prometheus more gauges while the service runs: read at each scrape, from memory alone."""
+        self._plan.figures.append(reader)
         return self
 
     def log_fields(self, **fields: str) -> Self:

@@ -31,6 +31,7 @@ from alpha_panda.runtime.breaker import Breakers, Circuit, FreePass
 from alpha_panda.runtime.counters import Counters
 from alpha_panda.runtime.dead_letter import DeadLetters, Failure
 from alpha_panda.runtime.lanes import Lanes
+from alpha_panda.runtime.metrics.service import ServiceMetrics
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.retry import RetryPolicies
 from alpha_panda.runtime.tasks import Runner, current_runner, intake
@@ -79,6 +80,8 @@ class LoopTools:
     salt: str
     poll_seconds: float
     stall_seconds: float
+    metrics: ServiceMetrics
+    progressed: Callable[[], None]
 
 
 class ConsumeLoop:
@@ -87,12 +90,19 @@ class ConsumeLoop:
     def __init__(self, what: Consumption, consumer: Consumer, tools: LoopTools) -> None:
         self._what = what
         self._consumer = consumer
-        self._reader = RecordReader(consumer, tools.bus, tools.clock, tools.poll_seconds, tools.stall_seconds)
+        self.reader = RecordReader(
+            consumer, tools.bus, tools.clock, tools.poll_seconds, tools.stall_seconds, tools.progressed
+        )
+        self._lanes: Lanes | None = None
         self._tools = tools
         self._circuit = tools.circuit
         self._free_pass = FreePass(Breakers(tools.clock, failure_threshold=1, reset_seconds=0.0))
         self._counters = tools.counters
         self._done: dict[TopicPartition, int] = {}
+
+    def in_hand(self) -> Mapping[str, int]:
+        """Return how many records of each topic are fetched and not finished."""
+        return self.reader.handed if self._lanes is None else self._lanes.in_hand()
 
     async def run(self) -> None:
         """Fetch, handle, commit. A graceful stop commits what is done; a kill commits nothing more."""
@@ -117,7 +127,7 @@ class ConsumeLoop:
         """Fetch, handle and commit beside one another, until cancelled."""
         if runner is None:
             raise MisuseError("a consumption in lanes runs as a Runner")
-        lanes = Lanes(runner, self._handle_one, self._width, self._what.max_records)
+        lanes = self._lanes = Lanes(runner, self._handle_one, self._width, self._what.max_records)
         lanes.feed_by(partial(self._feed, lanes))
         try:
             while True:
@@ -147,11 +157,12 @@ class ConsumeLoop:
         while True:
             attempt += 1
             try:
-                return await self._reader.fetch(max_records)
+                return await self.reader.fetch(max_records)
             except OffsetOutOfRangeError as error:
                 await self._skip_gap(error)
             except TransientError as error:
-                self._counters.errors += 1
+                self._counters.failed(error)
+                self._tools.metrics.retried(error)
                 log.warning("fetch failed", error=str(error), attempt=attempt)
                 await intake(self._tools.clock.sleep(self._delay(attempt, "fetch")))
 
@@ -168,7 +179,7 @@ class ConsumeLoop:
                 log.error("records are gone", partition=str(partition), wanted=position, resumed_at=target)
         if not lost:
             raise error
-        self._counters.errors += lost
+        self._counters.failed(error, lost)
 
     async def _commit(self) -> None:
         if self._what.commit:
@@ -189,7 +200,7 @@ class ConsumeLoop:
                 return
             log.info("partition moved before its commit; its records come again elsewhere", error=str(error))
         except TransientError as error:
-            self._counters.errors += 1
+            self._counters.failed(error)
             log.warning("commit failed; the next one covers it", error=str(error))
             return
         self._forget(offsets)
@@ -233,10 +244,12 @@ class ConsumeLoop:
             raise
         except Exception as error:  # noqa: BLE001 - each record is tried again by itself and then judged
             self._circuit.failed(error)
-            self._counters.errors += 1
+            self._counters.failed(error)
+            self._tools.metrics.retried(error)
             log.warning("batch failed, going record by record", records=len(records), error=repr(error))
             return False
         self._circuit.succeeded()
+        self._tools.progressed()
         for record in records:
             self._mark(record)
         return True
@@ -254,10 +267,12 @@ class ConsumeLoop:
             attempt += 1
             error = await self._attempt(record, circuit)
             if error is None:
+                self._tools.progressed()
                 return
             if self._exhausted(error, attempt, circuit):
                 await self._set_aside(record, Failure.of(error, attempt), error)
                 return
+            self._tools.metrics.retried(error)
             await self._back_off(record, error, attempt, circuit)
 
     def _circuit_of(self, record: Record) -> Circuit:
@@ -282,7 +297,7 @@ class ConsumeLoop:
             raise
         except Exception as error:  # noqa: BLE001 - judged by its class, and set aside at the end
             circuit.failed(error)
-            self._counters.errors += 1
+            self._counters.failed(error)
             return error
         circuit.succeeded()
         return None
@@ -322,6 +337,7 @@ class ConsumeLoop:
         )
         await self._insist(record, lambda: self._tools.dead_letters.put(record, failure))
         self._counters.dead_lettered += 1
+        self._tools.metrics.dead_lettered(record.topic, failure.code)
         hook = self._what.on_dead_letter
         if hook is None:
             return
@@ -329,7 +345,7 @@ class ConsumeLoop:
             await self._insist(record, lambda: hook(record, failure.code, failure.message))
         except RecordError as unusable:
             # The dead letter is written, and nothing more can be made of the record.
-            self._counters.errors += 1
+            self._counters.failed(unusable)
             log.warning("nothing to tell of a dead letter", record=record.id, error=str(unusable))
 
     async def _insist(self, record: Record, action: Callable[[], Awaitable[None]]) -> None:
@@ -343,6 +359,7 @@ class ConsumeLoop:
             try:
                 return await action()
             except TransientError as error:
-                self._counters.errors += 1
+                self._counters.failed(error)
+                self._tools.metrics.retried(error)
                 log.warning("dead letter not written", record=record.id, error=str(error), attempt=attempt)
             await intake(self._tools.clock.sleep(self._delay(attempt, f"dlq:{record.id}")))

@@ -1,6 +1,6 @@
 """What a service is given: the chosen adapters, the settings, the manifests and its own name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ from alpha_panda.ports import (
 )
 from alpha_panda.runtime.health import Probe
 from alpha_panda.runtime.manifests import Manifests
+from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.settings import Settings
+from alpha_panda.runtime.tracing.tracing import NO_TRACING, Tracer, Tracing
 
 if TYPE_CHECKING:
     from alpha_panda.contracts.manifests import ResourceSet
@@ -33,6 +35,8 @@ class Ports:
 
     `probes` by what they ask: a service is ready only while each answers (stores of this process have none).
     `operated`: whether an operator may read the statuses and ask for something; nobody does in a run of one process.
+    `durable` asks whether the journal's store keeps what it has answered; None: it won't say. Without the callable
+    nobody can be asked.
     """
 
     clock: Clock
@@ -49,6 +53,7 @@ class Ports:
     source: Callable[[str], MarketSource]
     probes: Mapping[str, Probe] = field(default_factory=dict)
     operated: bool = True
+    durable: Callable[[], Awaitable[bool | None]] | None = None
 
 
 def _ignore(_: StrategyError) -> None:
@@ -61,7 +66,8 @@ class ServiceContext:
 
     `manifests` may change while the service runs (`Derived` follows them). `resource` is the name of the MarketFeed, BrokerAccount or Strategy that it serves; `instance` is the pod's or
     task's name, unique per replica (leases are held under it). `on_strategy_stopped` hears of a strategy that crashed
-    and stays stopped while the service goes on with its others.
+    and stays stopped while the service goes on with its others. `metrics` and `tracing` are those of the
+    whole process.
     """
 
     settings: Settings
@@ -70,8 +76,14 @@ class ServiceContext:
     resource: str
     instance: str
     on_strategy_stopped: Callable[[StrategyError], None] = _ignore
+    metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing = NO_TRACING
 
     @property
     def resources(self) -> "ResourceSet":
         """The manifests' resources as they are now: who keeps any of them keeps what was."""
         return self.manifests.resources
+
+    def tracer(self, service: str) -> Tracer:
+        """Return what makes the spans of the service of that name."""
+        return self.tracing.tracer(service, self.instance, self.ports.clock)

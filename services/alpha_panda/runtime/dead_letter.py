@@ -49,6 +49,9 @@ _CODES: Final[tuple[tuple[type[Exception], Code], ...]] = (
     (TransientError, Code.RETRIES_EXHAUSTED),
 )
 
+REASONS: Final = (*(code for _, code in _CODES), Code.INTERNAL_ERROR)
+"""Every code that `failure_code` may return."""
+
 
 def failure_code(error: Exception) -> Code:
     """Return the code under which a record that failed with `error` for the last time is set aside."""

@@ -70,6 +70,13 @@ class Lanes:
         """Whether no further record may be begun."""
         return self._error is not None or self._runner.stopping
 
+    def in_hand(self) -> dict[str, int]:
+        """Return how many records of each topic are taken and not done."""
+        found: dict[str, int] = {}
+        for partition, items in self._unfinished.items():
+            found[partition.topic] = found.get(partition.topic, 0) + sum(not item.done for item in items)
+        return found
+
     # ------------------------------------------------------------------------------------------------- input
 
     def feed_by(self, feed: Callable[[], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from alpha_panda.contracts.traceparent import trace_id_of
 from alpha_panda.runtime.settings import Settings
 
 REDACTED: Final = "***"
@@ -60,6 +61,16 @@ def _is_secret(key: object, value: object) -> bool:
     return bool(_SECRET_KEY.search(key))
 
 
+def with_trace_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add `trace_id` to what has a `correlation_id`: it follows from it, traced or not; a structlog processor."""
+    correlation_id = event.get("correlation_id")
+    if isinstance(correlation_id, str) and "trace_id" not in event:
+        trace_id = trace_id_of(correlation_id)
+        if trace_id is not None:
+            event["trace_id"] = trace_id
+    return event
+
+
 def without_traceback(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
@@ -80,6 +91,10 @@ CLIENTS: Final = "aiokafka"
 """Logger of the one library that reports trouble with its servers by itself."""
 
 
+WIRE: Final = f"{CLIENTS}.conn"
+"""Part of it that writes each request down at DEBUG, whole: a login with its password among them."""
+
+
 def configure_logging(
     settings: Settings, stream: TextIO | None = None, *, tracebacks: bool = True, clients: bool = True
 ) -> None:
@@ -89,10 +104,12 @@ def configure_logging(
     calls it tells what became of the call.
     """
     logging.getLogger(CLIENTS).setLevel(logging.NOTSET if clients else logging.CRITICAL)
+    logging.getLogger(WIRE).setLevel(logging.INFO if clients else logging.CRITICAL)
     target = sys.stderr if stream is None else stream
     level = logging.getLevelNamesMapping()[settings.log_level]
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        with_trace_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -136,5 +153,5 @@ def _configure_standard_library(
 
 
 def log_fields(**fields: str) -> AbstractContextManager[None]:
-    """Add fields to every line logged inside the block: `service_name`, `correlation_id` and so on."""
+    """Add fields to every line logged inside the block: `service_name`, `account`, `correlation_id` and so on."""
     return structlog.contextvars.bound_contextvars(**fields)

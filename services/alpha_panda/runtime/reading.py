@@ -1,5 +1,8 @@
 """Reads a consumer so that one that gets nothing of what there is does not go unnoticed."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
 import structlog
 
 from alpha_panda.contracts.units import nanoseconds
@@ -25,11 +28,24 @@ async def unread(bus: EventBus, consumer: Consumer) -> dict[TopicPartition, tupl
     return {partition: (position, end) for partition, (position, end) in places.items() if position < end}
 
 
-class RecordReader:
-    """A consumer's input. On a wall clock it asks every `poll_seconds`, and knows how long it has got nothing."""
+def _ignored() -> None:
+    """Tell nobody."""
 
-    def __init__(
-        self, consumer: Consumer, bus: EventBus, clock: Clock, poll_seconds: float, stall_seconds: float
+
+class RecordReader:
+    """A consumer's input. On a wall clock it asks every `poll_seconds`, and knows how long it has got nothing.
+
+    `on_idle` is called whenever it has asked and there was nothing.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - a consumer, and what there is to say of reading it
+        self,
+        consumer: Consumer,
+        bus: EventBus,
+        clock: Clock,
+        poll_seconds: float,
+        stall_seconds: float,
+        on_idle: Callable[[], None] = _ignored,
     ) -> None:
         self._consumer = consumer
         self._bus = bus
@@ -37,6 +53,28 @@ class RecordReader:
         self._poll = poll_seconds
         self._stall = nanoseconds(stall_seconds)
         self._quiet_since = clock.monotonic()
+        self._on_idle = on_idle
+        self._handed: Sequence[Record] = ()
+
+    @property
+    def handed(self) -> Mapping[str, int]:
+        """How many records of each topic were handed over last; until the next `fetch`, whoever asked has them in hand."""
+        return Counter(record.topic for record in self._handed)
+
+    async def lag(self) -> dict[str, int]:
+        """Return how many records of each topic are there and have not been fetched.
+
+        Raises:
+            TransientError: the bus can't tell.
+
+        """
+        # All places at once, before anything is awaited: a partition may move away meanwhile.
+        places = {partition: self._consumer.position(partition) for partition in self._consumer.assignment()}
+        found = dict.fromkeys(sorted(partition.topic for partition in places), 0)
+        for topic in found:
+            for partition, (_, end) in (await self._bus.offsets(topic)).items():
+                found[topic] += max(0, end - places.get(partition, end))
+        return found
 
     async def fetch(self, max_records: int) -> list[Record]:
         """Wait for records, as input: a graceful stop interrupts it.
@@ -46,13 +84,17 @@ class RecordReader:
             OffsetOutOfRangeError, TransientError: as the consumer.
 
         """
+        self._handed = ()
         if self._clock.virtual:
-            return await intake(self._consumer.fetch(max_records))
+            self._handed = records = await intake(self._consumer.fetch(max_records))
+            return records
         while True:
             records = await intake(self._consumer.fetch(max_records, self._poll))
             if records:
                 self._quiet_since = self._clock.monotonic()
+                self._handed = records
                 return records
+            self._on_idle()
             if self._clock.monotonic() - self._quiet_since >= self._stall:
                 await self._look()
                 self._quiet_since = self._clock.monotonic()

@@ -1,7 +1,7 @@
 """A service's life: topics, lease, start, consuming, graceful stop; or death, which commits nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +12,14 @@ import structlog
 from alpha_panda.contracts.status_details import MANIFESTS
 from alpha_panda.contracts.stored import ServiceStatus
 from alpha_panda.contracts.topics import TopicSpec
-from alpha_panda.errors import MisuseError, ProcessMustExitError, RecordError, TransientError
+from alpha_panda.errors import (
+    AlphaPandaError,
+    MisuseError,
+    ProcessMustExitError,
+    RecordError,
+    StrategyError,
+    TransientError,
+)
 from alpha_panda.ports import Consumer, Producer, Record
 from alpha_panda.runtime.breaker import Breakers, Circuit
 from alpha_panda.runtime.consume import ConsumeLoop, Consumption, LoopTools
@@ -22,6 +29,10 @@ from alpha_panda.runtime.dead_letter import DeadLetters, Failure, dead_letter_to
 from alpha_panda.runtime.health import ClockTerms, HealthChecks, Need
 from alpha_panda.runtime.lease import LeaseKeeper
 from alpha_panda.runtime.logging import log_fields
+from alpha_panda.runtime.metrics.catalogue import CLOCK_OFFSET, PROGRESS_AGE, SERVICE_READY
+from alpha_panda.runtime.metrics.input import InputFigures
+from alpha_panda.runtime.metrics.metrics import Reader, Reading, seconds_between
+from alpha_panda.runtime.metrics.service import ServiceMetrics
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.retry import RetryPolicies
 from alpha_panda.runtime.tasks import Crew, Runner, current_runner, intake
@@ -73,6 +84,7 @@ class ServicePlan:
     details: list[Callable[[], Mapping[str, Detail]]] = field(default_factory=list)
     log_fields: dict[str, str] = field(default_factory=dict)
     needs: dict[str, Need] = field(default_factory=dict)
+    figures: list[Reader] = field(default_factory=list)
 
 
 class StreamService:
@@ -86,7 +98,9 @@ class StreamService:
         self.name = name
         self.resource = context.resource
         self.ready = asyncio.Event()
-        self.counters = Counters()
+        self.metrics = context.metrics
+        self._figures = ServiceMetrics(context.metrics, name)
+        self.counters = Counters(on_error=self._figures.failed)
         self.policies = RetryPolicies.from_settings(settings)
         self.breakers = Breakers(clock, settings.breaker_failure_threshold, settings.breaker_reset_seconds)
         self._context = context
@@ -96,6 +110,8 @@ class StreamService:
         self._crew = Crew(settings.drain_timeout_seconds)
         self._state = ServiceState.CREATED
         self._started_at = clock.now()
+        self._progressed_at = clock.monotonic()
+        self._input = InputFigures(name)
         self._ended = asyncio.Event()
         self._producer: Producer | None = None
         self._dead_letters: DeadLetters | None = None
@@ -127,6 +143,9 @@ class StreamService:
         """
         if self._state is not ServiceState.CREATED:
             raise MisuseError(f"{self.name} has been run before; build a new one")
+        readers = (self._read_figures, *self._plan.figures)
+        for reader in readers:
+            self.metrics.at_scrape(reader)
         with log_fields(**self._log_fields()):
             try:
                 await self._live()
@@ -137,11 +156,15 @@ class StreamService:
             except BaseException as error:
                 self._state = ServiceState.FAILED
                 self._log_failure(error)
+                if isinstance(error, StrategyError):  # what users' code raised is in no other status
+                    await self._put_status()
                 raise
             else:
                 self._state = ServiceState.STOPPED
                 log.info("service stopped", processed=self.counters.processed, errors=self.counters.errors)
             finally:
+                for reader in readers:
+                    self.metrics.forget(reader)
                 self._ended.set()
 
     async def stop(self) -> None:
@@ -176,6 +199,7 @@ class StreamService:
             self._crew.add_background(Runner("status", self._report, gated=False))
             if not self._clock.virtual:
                 self._crew.add_background(Runner("health", self._keep_asking, gated=False))
+                self._crew.add_background(Runner("lag", self._keep_measuring, gated=False))
             if await self._step("prepare", self._prepare) and await self._step("start", self._start):
                 clean = await self._crew.serve(await self._runners(stack, self._producer))
                 await self._finish(clean=clean)
@@ -205,6 +229,7 @@ class StreamService:
         for what in self._plan.consumptions:
             consumed += what.subscription.topics
             consumed += (partition.topic for partition in what.subscription.partitions)
+        self._figures.expect(consumed)
         return list(dict.fromkeys([*self._plan.topics, *dead_letter_topics(consumed)]))
 
     async def _runners(self, stack: AsyncExitStack, producer: Producer) -> list[Runner]:
@@ -213,6 +238,7 @@ class StreamService:
         for what in self._plan.consumptions:
             consumer = await stack.enter_async_context(self._context.ports.bus.consumer(what.subscription))
             loop = ConsumeLoop(what, consumer, self._tools())
+            self._input.add_loop(loop)
             self._consumers[what.subscription.group] = consumer
             runners.append(Runner(f"consume {what.subscription.group}", loop.run, gated=True))
         runners += [Runner(own.name, partial(own.work, producer), gated=False) for own in self._plan.runners]
@@ -220,6 +246,7 @@ class StreamService:
             Runner(item.name, partial(self._repeat, item), gated=True) for item in self._plan.periodic
         ]
         self._state = ServiceState.RUNNING
+        self._note_progress()
         if not self._not_reading:
             self.ready.set()
         log.info("service running")
@@ -237,6 +264,8 @@ class StreamService:
             salt=self._context.instance,
             poll_seconds=self._settings.poll_seconds,
             stall_seconds=self._settings.stall_seconds,
+            metrics=self._figures,
+            progressed=self._note_progress,
         )
 
     async def _finish(self, *, clean: bool) -> None:
@@ -265,12 +294,12 @@ class StreamService:
             try:
                 await item.action()
             except (TransientError, RecordError) as error:
-                self.counters.errors += 1
+                self.counters.failed(error)
                 log.warning("periodic action failed", action=item.name, error=str(error))
             except ProcessMustExitError:
                 raise
-            except Exception:
-                self.counters.errors += 1
+            except Exception as error:
+                self.counters.failed(error)
                 unexpected += 1
                 if unexpected >= self.policies.unexpected_attempts:
                     raise
@@ -322,6 +351,7 @@ class StreamService:
         log.error("record set aside", record=record.id, code=failure.code.value, message=failure.message)
         await self._letters().put(record, failure)
         self.counters.dead_lettered += 1
+        self._figures.dead_lettered(record.topic, failure.code)
 
     def _letters(self) -> DeadLetters:
         if self._dead_letters is None:
@@ -330,24 +360,31 @@ class StreamService:
 
     def reader(self, consumer: Consumer) -> RecordReader:
         """Return how a runner of the service's own reads its consumer: as input, and not stuck without a word."""
-        settings = self._settings
-        return RecordReader(
-            consumer, self._context.ports.bus, self._clock, settings.poll_seconds, settings.stall_seconds
-        )
+        settings, bus = self._settings, self._context.ports.bus
+        waits = (settings.poll_seconds, settings.stall_seconds)
+        reader = RecordReader(consumer, bus, self._clock, *waits, self._note_progress)
+        self._input.add(reader)
+        self._figures.expect({partition.topic for partition in consumer.assignment()})
+        return reader
 
     def progressed(self) -> None:
         """Say from a runner that its work goes on: one piece that takes longer than `stall_seconds` is a fault."""
+        self._note_progress()
         runner = current_runner()
         if runner is not None:
             runner.progressed()
 
     def record_processed(self, n: int, event_ts: int) -> None:
         """Count `n` records handled, the newest of `event_ts` (UTC ns). Handlers and runners call it: they know the unit."""
+        self._note_progress()
         self.counters.record_processed(n, event_ts)
 
-    def record_error(self) -> None:
+    def record_error(self, error: BaseException | None = None) -> None:
         """Count a failed attempt. `consume` and `every` count by themselves."""
-        self.counters.errors += 1
+        self.counters.failed(error)
+
+    def _note_progress(self) -> None:
+        self._progressed_at = self._clock.monotonic()
 
     # ------------------------------------------------------------------------------------------------ health
 
@@ -372,6 +409,28 @@ class StreamService:
         return [
             f"{self.name}: {name!r} busy for {seconds:.0f} s" for name, seconds in busy if seconds > limit
         ]
+
+    # ----------------------------------------------------------------------------------------------- figures
+
+    async def _keep_measuring(self) -> None:
+        """Ask, as often as the status is written, how far behind the service's consumers are."""
+        async for _ in self._clock.every(self._settings.status_interval_seconds):
+            try:
+                await self._input.measure()
+            except AlphaPandaError as error:
+                log.info("lag not measured", error=str(error))
+
+    def _read_figures(self) -> Iterator[Reading]:
+        """Return at a scrape what is the same for every service."""
+        own = (self.name,)
+        yield Reading(SERVICE_READY, own, not self.not_ready_because())
+        if self._state is ServiceState.RUNNING and self._input.any:
+            age = seconds_between(self._progressed_at, self._clock.monotonic())
+            yield Reading(PROGRESS_AGE, own, age)
+        if self._checks.clock_offset_ms is not None:
+            yield Reading(CLOCK_OFFSET, own, self._checks.clock_offset_ms / 1000)
+        yield from self._figures.breakers(self.breakers.states())
+        yield from self._input.read()
 
     # ------------------------------------------------------------------------------------------------ status
 
@@ -412,5 +471,5 @@ class StreamService:
         try:
             await self._context.ports.statuses.put(self.get_status(), self._settings.status_ttl_seconds)
         except Exception as error:  # noqa: BLE001 - logged and counted; it expires, which is seen
-            self.counters.errors += 1
+            self.counters.failed(error)
             log.warning("status not written", error=repr(error))

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from alpha_panda.errors import SettingsError
 from alpha_panda.runtime.secret_files import SUFFIX, SecretFiles, is_secret
 from alpha_panda.runtime.setting_types import Count, Seconds, SecondsOrZero
+from alpha_panda.runtime.tracing_settings import TracingSettings
 from alpha_panda.runtime.transport_settings import KafkaSettings, RedisSettings
 
 ENV_PREFIX: Final = "ALPHAPANDA_"
@@ -51,7 +52,7 @@ _AT_MOST: Final = (
 )
 
 
-class Settings(KafkaSettings, RedisSettings):
+class Settings(KafkaSettings, RedisSettings, TracingSettings):
     """All settings. Units are in the names; see the descriptions for meaning and reason."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
@@ -283,6 +284,15 @@ class Settings(KafkaSettings, RedisSettings):
     health_port: Annotated[int, Interval(ge=0, le=65535)] = Field(
         default=0,
         description="Port that answers `/livez`, `/readyz` and `/statusz`; 0: none. "
+        "Why: several services of one machine would want the same; pods set it.",
+    )
+    metrics_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - Prometheus asks from outside the pod
+        description="Address that serves `/metrics`. Why: Prometheus asks from outside the pod; a network policy says who may.",
+    )
+    metrics_port: Annotated[int, Interval(ge=0, le=65535)] = Field(
+        default=0,
+        description="Port that serves `/metrics`; 0: none. Not that of the probes: its figures are an account's. "
         "Why: several services of one machine would want the same; pods set it.",
     )
     poll_seconds: Seconds = Field(

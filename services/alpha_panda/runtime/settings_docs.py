@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from alpha_panda.contracts.codes import DESCRIPTIONS, Code
+from alpha_panda.contracts.codes import DESCRIPTIONS, REMEDIES, Code
 from alpha_panda.runtime.settings import ENV_PREFIX, Settings, allowed_values, env_name
 
 WHY: Final = " Why: "
@@ -51,11 +51,14 @@ def render_codes() -> str:
         "",
         "The `code` of REJECTED_SIGNAL, ORDER_FAILED and ORDER_CANCELLED events and of dead-lettered records",
         "(header `dlq.code`). A code is part of the wire format: it is never renamed and never reused.",
+        "`alpha-panda explain` and `status` say the same beside what happened.",
         "",
-        "| code | meaning |",
-        "|---|---|",
+        "| code | meaning | what to do |",
+        "|---|---|---|",
     ]
-    return "\n".join([*lines, *(f"| `{code}` | {DESCRIPTIONS[code]} |" for code in Code), ""])
+    return "\n".join(
+        [*lines, *(f"| `{code}` | {DESCRIPTIONS[code]} | {REMEDIES[code]} |" for code in Code), ""]
+    )
 
 
 def main(folder: str) -> None:

@@ -17,6 +17,11 @@ def rules_of(feed: MarketFeed, account: BrokerAccount | None = None) -> SessionR
     return session_rules(spec.calendar, spec.extra_holidays, spec.extra_sessions, spec.sessions, cut_off)
 
 
+def broker_of(account: BrokerAccount) -> str:
+    """Return whom an account trades with, for logs."""
+    return "live" if account.spec.paper is None else "paper"
+
+
 def paper_terms(account: BrokerAccount) -> PaperTerms:
     """Return the terms of a paper account."""
     paper = account.spec.paper

@@ -1,6 +1,6 @@
 """The base class of all strategies and of their parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -114,6 +114,15 @@ class Strategy:
         Called after any event that sent a signal, so it should be cheap.
         """
         return None
+
+    def explain(self, token: int) -> Mapping[str, object]:  # noqa: ARG002 - for those who override it
+        """Return what the strategy goes by on this instrument just now, by name: for people, see `alpha-panda explain`.
+
+        Asked once for each signal, while it is being sent: it goes with the signal. At most 20 entries of 100
+        characters each, and 2 KB in all, are taken; what it raises is told in their place and stops nothing. It must
+        change nothing, and can send no order.
+        """
+        return {}
 
     def restore(self, state: object) -> None:
         """Take over what `snapshot` returned, perhaps with other parameters or instruments than now."""

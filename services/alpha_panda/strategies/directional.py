@@ -1,5 +1,6 @@
 """What the shipped strategies share: at most one order in flight per instrument, towards long, flat or short."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import ClassVar, Final, Generic, TypeVar
 
@@ -113,6 +114,14 @@ class DirectionalStrategy(Strategy, Generic[IndicatorT]):
     def on_gap(self, reason: str) -> None:  # noqa: ARG002 - the base's signature
         """Look at all positions anew. Indicators go on: a gap is one larger step."""
         self.settled.clear()
+
+    def explain(self, token: int) -> Mapping[str, object]:
+        """Return what the indicator shows (`figures`), and the position that the order starts from."""
+        return {**self.figures(token), "position": self.position(token)}
+
+    def figures(self, token: int) -> Mapping[str, object]:  # noqa: ARG002 - for those who override it
+        """Return the numbers that an order of this instrument comes from, by name."""
+        return {}
 
     def snapshot(self) -> object:
         """Return the indicators' states, the last signals and the pauses."""

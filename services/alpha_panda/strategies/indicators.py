@@ -72,6 +72,11 @@ class RollingMean:
             self._left = self._renewal
         return self._sum / self._window
 
+    @property
+    def mean(self) -> float:
+        """The mean as it is."""
+        return self._sum / self._window
+
     def dump(self) -> list[float]:
         """Return countdown, sum and values."""
         return [self._left, self._sum, *self._values]
@@ -123,6 +128,12 @@ class RollingScore:
         if spread > 0.0:
             return (new - total / self._window) / math.sqrt(spread / self._window)
         return NAN
+
+    def moments(self) -> tuple[float, float]:
+        """Return mean and standard deviation of the window: for people, slow and of few digits less."""
+        mean = self._shift + self._sum / self._window
+        spread = self._squares - self._sum * self._sum / self._window
+        return mean, math.sqrt(max(spread, 0.0) / self._window)
 
     def _renew(self) -> float:
         """Sum up the window anew around its newest value; return the sum of squared deviations from its mean."""
@@ -216,6 +227,10 @@ class Crossover:
         elif lead < -margin and self._side != -1:
             self._move_to(-1)
         return self._crossed
+
+    def means(self) -> tuple[float, float]:
+        """Return the fast and the slow mean as they are."""
+        return self._fast.mean, self._slow.mean
 
     def _move_to(self, side: int) -> None:
         if self._side:

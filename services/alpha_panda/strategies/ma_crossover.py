@@ -1,5 +1,6 @@
 """Moving-average crossover: long after the fast mean has crossed above the slow one, until it crosses back."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -69,3 +70,8 @@ class MaCrossover(DirectionalStrategy[Crossover]):
             self.aim(token, LONG, self._above)
         elif side < 0:
             self.aim(token, self.below, self._under)
+
+    def figures(self, token: int) -> Mapping[str, object]:
+        """Return both means."""
+        fast, slow = self.memory[token].means()
+        return {f"mean of {self.parameters.fast}": fast, f"mean of {self.parameters.slow}": slow}

@@ -1,5 +1,6 @@
 """Mean reversion: buy what is unusually far below its recent mean, sell when it is back."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Self
 
@@ -60,6 +61,7 @@ class MeanReversion(DirectionalStrategy[RollingScore]):
         self._entry, self._exit = float(entry), float(leave)
         self._low, self._high = f"z <= -{entry}", f"z >= {entry}"
         self._back = f"z is back within {leave} of the mean"
+        self._score = 0.0
 
     def make_indicator(self) -> RollingScore:
         """Score prices within `window`."""
@@ -74,14 +76,28 @@ class MeanReversion(DirectionalStrategy[RollingScore]):
         token = tick.token
         z = self.memory[token].add(tick.last_price)
         if z <= -self._entry:
+            self._score = z
             self.aim(token, LONG, self._low)
         elif z >= self._entry:
+            self._score = z
             self.aim(token, self.below, self._high)
         elif self.settled.get(token) != FLAT:
             self._leave(token, z)
 
     def _leave(self, token: int, z: float) -> None:
         """Close what is held once the score is back at the exit on its side."""
+        self._score = z
         short = self.position(token) < 0
         if (z <= self._exit) if short else (z >= -self._exit):
             self.aim(token, FLAT, self._back)
+
+    def figures(self, token: int) -> Mapping[str, object]:
+        """Return the score, what it is taken of, and the thresholds."""
+        mean, deviation = self.memory[token].moments()
+        return {
+            "z": f"{self._score:.4f}",
+            f"mean of {self.parameters.window}": mean,
+            "standard deviation": deviation,
+            "enters at": f"±{self.parameters.entry_z:f}",
+            "leaves at": f"±{self.parameters.exit_z:f}",
+        }

@@ -1,5 +1,6 @@
 """Momentum: follow a move of some size over the last ticks."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -46,6 +47,7 @@ class Momentum(DirectionalStrategy[Lookback]):
         self._fall = float(1 - bps / 10_000) + _SLACK
         self._rose = f"return over {lookback} ticks >= {bps} bps"
         self._fell = f"return over {lookback} ticks <= -{bps} bps"
+        self._compared = (0.0, 0.0)
 
     def make_indicator(self) -> Lookback:
         """Remember `lookback` prices."""
@@ -63,6 +65,18 @@ class Momentum(DirectionalStrategy[Lookback]):
         prices.append(price)
         if price >= old * self._rise:
             if old > 0.0:  # a return on a price of zero or less means nothing
+                self._compared = (price, old)
                 self.aim(tick.token, LONG, self._rose)
         elif price <= old * self._fall and old > 0.0:
+            self._compared = (price, old)
             self.aim(tick.token, self.below, self._fell)
+
+    def figures(self, token: int) -> Mapping[str, object]:  # noqa: ARG002 - those of the price being handled
+        """Return the two prices that were compared, the return between them and the threshold."""
+        price, old = self._compared
+        return {
+            "price": price,
+            f"price {self.parameters.lookback} ticks ago": old,
+            "return": f"{(price / old - 1) * 10_000:.2f} bps" if old else "none",
+            "threshold": f"{self.parameters.threshold_bps:f} bps",
+        }

@@ -1,5 +1,6 @@
 """RSI: buy when falls have dominated, sell when rises have."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Self
 
@@ -47,6 +48,7 @@ class Rsi(DirectionalStrategy[WilderRsi]):
         self._oversold, self._overbought = float(low), float(high)
         self._by_tick = self.bar_seconds == 0
         self._low, self._high = f"RSI <= {low}", f"RSI >= {high}"
+        self._index = 0.0
 
     def make_indicator(self) -> WilderRsi:
         """Average over `period` changes."""
@@ -68,6 +70,16 @@ class Rsi(DirectionalStrategy[WilderRsi]):
     def _see(self, token: int, price: float) -> None:
         rsi = self.memory[token].add(price)
         if rsi <= self._oversold:
+            self._index = rsi
             self.aim(token, LONG, self._low)
         elif rsi >= self._overbought:
+            self._index = rsi
             self.aim(token, self.below, self._high)
+
+    def figures(self, token: int) -> Mapping[str, object]:  # noqa: ARG002 - those of the price being handled
+        """Return the index and the thresholds."""
+        return {
+            f"RSI({self.parameters.period})": f"{self._index:.2f}",
+            "buys at": f"{self.parameters.oversold:f}",
+            "sells at": f"{self.parameters.overbought:f}",
+        }

@@ -35,11 +35,14 @@ from alpha_panda.contracts.stored import (
     order_id_of,
 )
 from alpha_panda.contracts.topics import TopicMap
+from alpha_panda.contracts.traceparent import TraceContext
 from alpha_panda.domain.fold import fold_order, merge_folds
 from alpha_panda.domain.ids import event_id, signal_id
 from alpha_panda.errors import RecordError
-from alpha_panda.ports import Clock
+from alpha_panda.ports import Clock, Record
 from alpha_panda.sdk import CancelIntent, OrderIntent, Strategy, StrategyDriver, StrategyParameters
+
+from .explaining import explained
 
 log = structlog.get_logger()
 
@@ -48,12 +51,17 @@ SOURCE = "strategy"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What the strategy is reacting to: the record (and tick) that a signal names as its cause, and its time."""
+    """What the strategy is reacting to: the record (and tick) that a signal names as its cause, and its time.
+
+    `within`: the span in which it does.
+    """
 
     causation_id: str
     ts: int
     token: int | None = None
     price: float | None = None
+    record: Record | None = None
+    within: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class Cell:
         self.key = (spec.strategy_id, spec.account)
         self.tokens = tuple(item.token for item in spec.instruments)
         self.outbox: list[PendingEvent] = []
+        self.origins: dict[str, Cause] = {}
         self.changed_folds: dict[str, OrderFold] = {}
         self.sequences: dict[int, tuple[int, int]] = {}
         self.offsets: dict[str, TopicOffset] = {}
@@ -104,6 +113,7 @@ class Cell:
         self._counter = 0
         self._stored: Checkpoint | None = None
         self._touched = True
+        self._explaining = False
         self.strategy = spec.strategy_class(spec.parameters, spec.instruments, self)
         self._driver = StrategyDriver(self.strategy)
         self.deliver: Callable[[Tick], None] = self._driver.on_tick
@@ -124,6 +134,8 @@ class Cell:
 
     def submit(self, intent: OrderIntent | CancelIntent) -> str:
         """Give the intent an id and put it into the outbox."""
+        if self._explaining:
+            raise RuntimeError("explain() tells how things are: it can't send or cancel orders")
         cause = self._cause()
         self._counter += 1
         new_id = signal_id(self._lineage, self.spec.account, self._counter)
@@ -227,6 +239,7 @@ class Cell:
     def acknowledged(self) -> None:
         """Everything in the outbox is in the bus: the next checkpoint may leave it out."""
         self.outbox = []
+        self.origins = {}
         self._touched = True
 
     # --------------------------------------------------------------------------------------------- inside
@@ -283,7 +296,17 @@ class Cell:
             trigger_price=intent.trigger_price,
             price=None if seen is None else instrument.quantize(seen),
             reason=intent.reason[:MAX_REASON],
+            tick_ts=0 if cause.token is None else cause.ts,
+            state=self._explained(intent.token),
         )
+
+    def _explained(self, token: int) -> dict[str, str]:
+        """Return what the strategy says of itself; it can't send orders from there."""
+        self._explaining = True
+        try:
+            return explained(self.strategy, token)
+        finally:
+            self._explaining = False
 
     def _push_cancel(self, new_id: str, intent: CancelIntent, cause: Cause) -> None:
         token = self._in_flight.get(intent.signal_id)
@@ -331,3 +354,4 @@ class Cell:
             data=data,
         )
         self.outbox.append(PendingEvent(topic, event))
+        self.origins[event.id] = cause

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from alpha_panda.contracts.codec import encode_event
 from alpha_panda.contracts.enums import Verdict
 from alpha_panda.contracts.stored import OrderFold, TopicOffset
 from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import OffsetOutOfRangeError, RecordError, StrategyError
-from alpha_panda.ports import Consumer, Outgoing, Producer, Record, Subscription, TopicPartition
+from alpha_panda.ports import Consumer, Producer, Record, Subscription, TopicPartition
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.reading import RecordReader
 from alpha_panda.runtime.records import event_of, ticks_of
+from alpha_panda.runtime.tracing.tracing import current
 
 from .cell import Cause, Cell
+from .metrics import CellMetrics, RunnerMetrics
+from .tracing import SignalSpans
 from .watermarks import Watermarks
 
 if TYPE_CHECKING:
@@ -34,18 +36,28 @@ USERS_ERRORS = (Exception, SystemExit)
 """What users' code may raise: it stops that cell alone. `sys.exit()` in a strategy is no wish to end the run."""
 
 
+def raised(strategy: str, account: str, error: BaseException) -> StrategyError:
+    """Return the error that says what a strategy's code has raised."""
+    return StrategyError(f"strategy {strategy} on account {account} raised {type(error).__name__}: {error}")
+
+
 class Runner:
     """Hosts the cells of one or several strategies on one feed."""
 
-    def __init__(self, context: ServiceContext, group: str, ticks_topic: str) -> None:
+    def __init__(self, context: ServiceContext, group: str, ticks_topic: str, feed: str) -> None:
         self.cells: list[Cell] = []
         self.router: Router
         self.service: StreamService
         self._ports = context.ports
+        self._feed_metrics = RunnerMetrics(context.metrics, feed)
+        self._cell_metrics: dict[tuple[str, str], CellMetrics] = {}
+        self._metrics = context.metrics
         self._tell_stopped = context.on_strategy_stopped
         self._settings = context.settings
         self._group = group
         self._ticks_topic = ticks_topic
+        self._tracer = context.tracer("strategy")
+        self._spans = SignalSpans(self._tracer, group, ticks_topic)
         self._next: dict[TopicPartition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._marks: Watermarks
@@ -65,8 +77,8 @@ class Runner:
         if record is None:
             return None
         if tick is None:
-            return Cause(event_of(record).id, self._event_ts)
-        return Cause(f"{record.id}#{tick.token}:{tick.seq}", tick.ts, tick.token, tick.last_price)
+            return Cause(event_of(record).id, self._event_ts, record=record, within=current().context)
+        return Cause(f"{record.id}#{tick.token}:{tick.seq}", tick.ts, tick.token, tick.last_price, record)
 
     # -------------------------------------------------------------------------------------------- start
 
@@ -78,6 +90,7 @@ class Runner:
             for partition, (oldest, end) in (await self._ports.bus.offsets(topic)).items():
                 fresh[partition] = end if topic == self._ticks_topic else oldest
         for cell in self.cells:
+            self._cell_metrics[cell.key] = CellMetrics(self._metrics, *cell.key)
             await self._claim_cell(cell)
             for partition in self.router.partitions_of.get(cell.key, ()):
                 stored = cell.offsets.get(str(partition))
@@ -151,12 +164,18 @@ class Runner:
         except OffsetOutOfRangeError as error:
             await self._skip_gap(consumer, error)
             return
+        if self._spans.on:
+            self._spans.received = self._ports.clock.now()
         self._deliver(records)
         await self._set_aside()
         dirty = [cell for cell in self.cells if cell.outbox and not cell.failed]
         self._since_checkpoint += len(records)
         if dirty:
+            if self._spans.on:
+                self._spans.storing = self._ports.clock.now()
             await self._checkpoint(dirty, None)
+            if self._spans.on:
+                self._spans.stored = self._ports.clock.now()
             await self._produce(dirty, producer)
         if self._checkpoint_due():
             await self._checkpoint(self.cells, consumer)
@@ -186,7 +205,7 @@ class Runner:
         if not lost:
             raise error
         log.error("records_are_gone", partitions=[str(partition) for partition in lost], error=str(error))
-        self.service.record_error()
+        self.service.record_error(error)
         for cell in self.cells:
             missed = [p for p in self.router.partitions_of.get(cell.key, ()) if p in lost]
             if missed:
@@ -203,7 +222,7 @@ class Runner:
                 else:
                     self._deliver_event(record)
             except RecordError as error:
-                self.service.record_error()
+                self.service.record_error(error)
                 log.error("record_skipped", record=record.id, error=str(error))  # noqa: TRY400 - its writer is at fault
                 self._unusable.append((record, error))
             self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
@@ -214,16 +233,21 @@ class Runner:
         batch = ticks_of(record)
         marks = self._marks
         epoch = marks.epochs.get(record.partition, 0)
+        self._feed_metrics.received.inc(len(batch.ticks))
         if batch.feed_epoch != epoch:
             if batch.feed_epoch < epoch:
+                self._feed_metrics.old_epoch.inc(len(batch.ticks))
                 return
             marks.begin_epoch(record.partition, batch.feed_epoch)
-        routes, sequences, delivered = self.router.by_token.get, marks.sequences, 0
+        routes, sequences, delivered, repeated = self.router.by_token.get, marks.sequences, 0, 0
         seen = sequences.get
         for tick in batch.ticks:
             token, seq = tick.token, tick.seq
             cells = routes(token)
-            if cells is None or seq <= seen(token, 0):
+            if cells is None:
+                continue
+            if seq <= seen(token, 0):
+                repeated += 1
                 continue
             sequences[token] = seq
             self._tick = tick
@@ -234,6 +258,8 @@ class Runner:
                 except USERS_ERRORS as error:
                     self._fail(cell, error)
         self._tick = None
+        if repeated:
+            self._feed_metrics.duplicates.inc(repeated)
         if batch.ticks:
             self.last_tick_ts = batch.ts
         self.service.record_processed(delivered, batch.ts)
@@ -242,10 +268,12 @@ class Runner:
         event = event_of(record)
         self._event_ts = event.ts
         for cell in self.router.by_order(record.topic, record.key):
-            try:
-                cell.on_account_event(event)
-            except USERS_ERRORS as error:
-                self._fail(cell, error)
+            with self._tracer.process(record, event, self._group) as span:
+                try:
+                    cell.on_account_event(event)
+                except USERS_ERRORS as error:
+                    span.fail(error)
+                    self._fail(cell, error)
 
     def _fail(self, cell: Cell, error: BaseException) -> None:
         """Stop the cell: its state can't be trusted. What it had not stored is never produced.
@@ -253,11 +281,11 @@ class Runner:
         The others go on. Without any left the service ends, and whoever keeps it starts it anew.
         """
         strategy, account = cell.key
-        cell.failed = f"strategy {strategy} on account {account} raised {type(error).__name__}: {error}"
+        failure = raised(strategy, account, error)
+        cell.failed = str(failure)
         log.error("strategy_failed", strategy=strategy, account=account, exc_info=error)
-        self.service.record_error()
+        self.service.record_error(failure)
         self.router.drop(cell)
-        failure = StrategyError(cell.failed)
         failure.__cause__ = error
         if all(other.failed for other in self.cells):
             raise failure
@@ -297,10 +325,8 @@ class Runner:
         """Produce what is stored. After the acknowledgement it may leave the next checkpoint."""
         for cell in cells:
             if cell.outbox and not cell.failed:
-                await producer.send(
-                    [
-                        Outgoing(pending.topic, encode_event(pending.event), key=pending.event.key)
-                        for pending in cell.outbox
-                    ]
-                )
+                with self._spans.sending(cell) as records:
+                    await producer.send(records)
+                now, exemplar = self._ports.clock.now(), self._tracer.exemplar
+                self._cell_metrics[cell.key].produced(cell.outbox, now, exemplar)
                 cell.acknowledged()

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from alpha_panda.contracts.keys import strategy_lease
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.resources import Strategy as StrategyResource
-from alpha_panda.contracts.status_details import RUNNING, STARTING, STOPPED, RunnerFigures
+from alpha_panda.contracts.status_details import CODE_RAISED, RUNNING, STARTING, STOPPED, RunnerFigures
 from alpha_panda.contracts.topics import TopicMap, ticks_topic
 from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.ports import Clock
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.dead_letter import dead_letter_topics
@@ -18,7 +19,7 @@ from alpha_panda.sdk import Strategy, load_strategy_class
 
 from .cell import Cell, CellSpec
 from .router import Router
-from .runner import Runner
+from .runner import USERS_ERRORS, Runner, raised
 
 
 def build(context: ServiceContext) -> StreamService:
@@ -34,9 +35,9 @@ def build(context: ServiceContext) -> StreamService:
     ticks = ticks_topic(feed_name, feed.spec.partitions, settings.topic_prefix)
     runner_name = names[0] if len(names) == 1 else feed_name
     group = f"{settings.topic_prefix}{runner_name}.strategy"
-    runner = Runner(context, group, ticks.name)
+    runner = Runner(context, group, ticks.name, feed_name)
     runner.cells = [
-        Cell(spec, context.ports.clock, runner.cause)
+        _cell(spec, context.ports.clock, runner)
         for strategy in strategies
         for spec in cell_specs(strategy, context.resources, settings)
     ]
@@ -50,6 +51,7 @@ def build(context: ServiceContext) -> StreamService:
         failed = [cell.failed for cell in runner.cells if cell.failed]
         figures = RunnerFigures(
             state=STOPPED if failed else RUNNING if runner.service.ready.is_set() else STARTING,
+            reason=CODE_RAISED if failed else "",
             message=failed[0] if failed else "",
             last_tick_ts=runner.last_tick_ts,
             signals=sum(cell.signals for cell in runner.cells),
@@ -58,6 +60,7 @@ def build(context: ServiceContext) -> StreamService:
 
     runner.service = (
         StreamServiceBuilder("strategy", context)
+        .log_fields(strategy=context.resource)
         .topics([ticks, *(spec for specs in topics for spec in specs)])
         .topics(
             dead_letter_topics(TopicMap(name, settings.topic_prefix).signals_rejected for name in accounts)
@@ -70,6 +73,14 @@ def build(context: ServiceContext) -> StreamService:
         .build()
     )
     return runner.service
+
+
+def _cell(spec: CellSpec, clock: Clock, runner: Runner) -> Cell:
+    """Return a cell; StrategyError if the strategy's constructor, which is users' code, raises."""
+    try:
+        return Cell(spec, clock, runner.cause)
+    except USERS_ERRORS as error:
+        raise raised(spec.strategy_id, spec.account, error) from error
 
 
 def cell_specs(strategy: StrategyResource, resources: ResourceSet, settings: Settings) -> list[CellSpec]:

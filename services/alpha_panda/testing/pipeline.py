@@ -61,6 +61,7 @@ from alpha_panda.ports import (
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.records import event_of, ticks_of
 from alpha_panda.runtime.settings import Settings, load_settings
+from alpha_panda.runtime.tracing.tracing import NO_TRACING, Tracing
 from alpha_panda.testing.taps import Taps
 from alpha_panda.testing.virtual_time import START
 
@@ -207,6 +208,7 @@ class Pipeline:
         start: UTC ns at which time begins.
         events_file: as `run --events`.
         directory: where relative paths in the manifests begin.
+        tracing: what makes spans, see `testing.spans`.
 
     """
 
@@ -219,6 +221,7 @@ class Pipeline:
         start: int = START,
         events_file: BinaryIO | None = None,
         directory: Path | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         documents = yaml.safe_load_all(manifests) if isinstance(manifests, str) else manifests
         self.resources = ResourceSet.from_documents(
@@ -240,6 +243,7 @@ class Pipeline:
             events_file,
             clock=self.clock,
             wire=self._wire,
+            tracing=tracing,
         )
         self.control = _Control(self.run.ports.control)
         self.run.ports = replace(self.run.ports, control=cast("ControlStore", self.control))

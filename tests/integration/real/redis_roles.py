@@ -314,7 +314,8 @@ async def operator_work(at: Place) -> None:
 
 
 async def person_work(at: Place) -> None:
-    """What `halt`, `resume` and `orders` ask of the stores."""
+    """What `halt`, `resume`, `orders`, `explain` and `status` ask of the stores."""
+    assert len(await at.stores.statuses.all()) == 1
     control, journal = at.stores.control, at.stores.journal
     for scope in SCOPES:
         await control.set_latch(latch("hand", scope))

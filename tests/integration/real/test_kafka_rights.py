@@ -19,11 +19,14 @@ from alpha_panda.adapters.kafka.bus import KafkaBus
 from alpha_panda.compose.control_room import ControlRoom
 from alpha_panda.compose.dead_letter_office import DeadLetterOffice
 from alpha_panda.compose.embedded import EmbeddedRun, Member, RunOptions
+from alpha_panda.compose.explain_live import Asked, OrderSearch
+from alpha_panda.compose.overview import Overlook
 from alpha_panda.compose.ports import memory_ports
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.manifests import load_manifests
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.topics import TopicMap, TopicSpec, dlq
+from alpha_panda.domain.story.model import Ending
 from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda.ports import Outgoing, Subscription, TopicPartition
 from alpha_panda.runtime.context import Ports
@@ -142,10 +145,21 @@ async def test_every_service_does_all_that_it_does(server: KafkaServer, tmp_path
 
 
 async def the_person(ports: Ports, base: Ports) -> None:
-    """Halt and resume every scope when the order rests; look at dead letters, send one again, delete it."""
+    """Halt and resume every scope when the order rests; explain it, see how all stands; look at dead letters."""
     async with asyncio.timeout(SECONDS):
-        while not await base.journal(ACCOUNT).resting():  # noqa: ASYNC110 - a server tells nobody by itself
+        while not (resting := await base.journal(ACCOUNT).resting()):  # noqa: ASYNC110 - an order in other processes makes it true
             await asyncio.sleep(0.05)
+    asked = Asked(words=resting[0].signal_id, records=100_000, seconds=SECONDS)
+    story = await OrderSearch(ports, BRISK).story(asked)
+    assert story.tick is not None
+    assert story.tick.price is not None
+    assert (story.ending, story.notes, story.missing) == (Ending.RESTING, (), ())
+    facts = await Overlook(ports, BRISK).facts()
+    assert (facts.problems, facts.accounts, facts.feeds) == ((), [ACCOUNT], [FEED])
+    assert {lag.group.removeprefix(PREFIX) for lag in facts.lags} >= {
+        f"{ACCOUNT}.engine",
+        f"{FEED}.feed-cacher",
+    }
     room = ControlRoom(ports, BRISK, "somebody")
     for scope in (account_scope(ACCOUNT), strategy_scope(STRATEGY), PLATFORM):
         (halt,) = await room.halt([scope], TradingState.HALTED, "a test")
@@ -165,10 +179,17 @@ async def test_a_denial_would_be_seen(server: KafkaServer) -> None:
     """What the test above rests on: each kind of right, and the broker without it."""
     topic = TopicSpec("desk.kinds", 1)
     name = frozenset({topic.name})
-    whole = Rights(ensures=name, reads=name, writes=name, purges=name, groups=frozenset({"desk.group"}))
+    whole = Rights(
+        ensures=name,
+        reads=name,
+        writes=name,
+        purges=name,
+        groups=frozenset({"desk.group"}),
+        watches=frozenset({"desk.other"}),
+    )
     await allow(server, "one", whole)
     await everything_that_is_done(server, topic)
-    for less in ("ensures", "reads", "writes", "purges", "groups"):
+    for less in ("ensures", "reads", "writes", "purges", "groups", "watches"):
         await allow(server, "one", replace(whole, **{less: frozenset()}))
         fresh = replace(topic, name="desk.fresh") if less == "ensures" else topic
         with pytest.raises(DependencyUnavailableError, match=r"(?i)authoriz"):
@@ -187,6 +208,8 @@ async def everything_that_is_done(server: KafkaServer, topic: TopicSpec) -> None
                 raise DependencyUnavailableError("kafka", "not authorized to read, it seems")
             await consumer.commit({partition: records[-1].offset + 1})
         await bus.delete_records(partition, -1)
+        async with bus.consumer(Subscription("desk.other", partitions=(partition,))) as onlooker:
+            assert await onlooker.committed(partition) is None
 
 
 def test_the_rights_hold_the_dead_letters_of_what_is_consumed() -> None:

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from alpha_panda.adapters.redis.control import _CLEAR_LATCH, RedisControlStore
+from alpha_panda.contracts.stored import TeardownRequest
 from alpha_panda.testing.servers.redis import RedisServer
 from contracts.control_contract import ControlStoreContract
 from contracts.harness import Stores
@@ -40,3 +42,20 @@ async def test_what_is_set_anew_between_the_look_and_the_clearing_stands(server:
         assert await control._database.run(_CLEAR_LATCH, [key], ["a", looked_at]) == 0
         (reading,) = await control.read([SCOPE])
         assert reading.latches == (later,)
+
+
+async def test_a_request_that_cannot_be_read_keeps_no_other_from_being_heeded(server: RedisServer) -> None:
+    """A newer operator's, say: with it unread, nobody would cancel what a halt forbids."""
+    async with redis_stores(server) as stores:
+        control = stores.control
+        assert isinstance(control, RedisControlStore)
+        request = TeardownRequest(scope="strategy/s", uid="u", policy="Flatten", requested_at=1)
+        await control.request_teardown(request)
+        await control.request_clears(SCOPE, ["a"], 1)
+        for key in (control._keys.control_teardowns(), control._keys.control_clears(SCOPE)):
+            await control._database.command("HSET", key, "x", b'{"scope":7}', writes=True)
+        with capture_logs() as logs:
+            for _ in range(2):
+                assert await control.teardowns() == (request,)
+                assert [item.latch_id for item in await control.clear_requests([SCOPE])] == ["a"]
+        assert [entry["event"] for entry in logs] == ["control_request_unreadable"]

@@ -385,7 +385,7 @@ async def test_the_pages_lines_make_users_that_work(own_redis_server: RedisServe
 
 def test_redis_takes_every_line_of_the_page(own_redis_server: RedisServer) -> None:
     lines = [line for block in _blocks() for line in block]
-    assert len(lines) == 8 + 7 + 8 + 1 + 1 + 2
+    assert len(lines) == 8 + 8 + 8 + 1 + 1 + 2
     with own_redis_server.client(decode_responses=True) as client:
         for line in lines:
             assert client.execute_command(*line.split()) in {True, "OK"}

@@ -24,6 +24,7 @@ from alpha_panda import __version__
 from alpha_panda.cli import app as cli
 from alpha_panda.cli import plugin, plugin_app
 from alpha_panda.cli.plugin_places import InPod, runs
+from unit import story_kit
 from unit.cli.kit import platform
 from unit.cli.plugin_kit import HOME, FakeCluster, Plugin, a_pod, commands
 
@@ -53,6 +54,29 @@ class TestWhereItRuns:
         ]  # fmt: skip
         assert paper.only.remote == [
             "alpha-panda", "halt", "--reason=odd fills", f"--by={ME}", "--", "paper",
+        ]  # fmt: skip
+
+    def test_an_order_is_explained_in_a_pod_but_from_a_file_of_one_s_own_here(
+        self, panda: Plugin, paper: FakeCluster, tmp_path: Path
+    ) -> None:
+        file = story_kit.write(tmp_path / "events.jsonl", [story_kit.raw(), story_kit.rejected()])
+        assert panda("explain", story_kit.A, "--events", file).out.startswith("REJECTED")
+        assert paper.calls == []
+        panda("explain", story_kit.A, "--account", "paper")
+        assert paper.only.remote == ["alpha-panda", "explain", "--account=paper", "--", story_kit.A]
+
+    def test_the_status_and_its_exit_code_come_from_a_pod(self, panda: Plugin, paper: FakeCluster) -> None:
+        paper.answers(out="1 of 7 need a person\n", code=1)
+        assert panda("status", "paper") == (1, "1 of 7 need a person\n", "")
+        assert paper.only.remote == ["alpha-panda", "status", "--", "paper"]
+
+    def test_events_are_tailed_in_the_pod_of_their_account(self, panda: Plugin, paper: FakeCluster) -> None:
+        panda(
+            "events", "tail", "--account", "paper", "--type", "ORDER_FILLED", "--no-follow", "--since", "5m"
+        )
+        assert paper.only.own[-2] == "paper-risk-1"
+        assert paper.only.remote == [
+            "alpha-panda", "events", "tail", "--account=paper", "--type=ORDER_FILLED", "--since=5m", "--no-follow",
         ]  # fmt: skip
 
     def test_who_gives_the_command_is_known_here(self, panda: Plugin, paper: FakeCluster) -> None:

@@ -1,6 +1,7 @@
 """`alpha-panda run`: what it prints, what it writes, how it ends."""
 
 import json
+import socket
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -366,6 +367,16 @@ class TestRefusal:
         told = self.refused(alpha, alpha.write("all.yaml", platform()))
         assert "ALPHAPANDA_SEND_WITHIN_SECONDS is 'soon'" in told
         assert "did you mean ALPHAPANDA_SIGNAL_TTL_SECONDS?" in told
+
+    def test_a_port_of_figures_that_is_taken(self, alpha: Alpha) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            called = alpha("run", alpha.write("all.yaml", platform()), "--metrics-port", port)
+        assert called.code == 2
+        assert f"ALPHAPANDA_METRICS_PORT is {port}" in called.err
+        assert "choose a free port" in called.err
 
     def test_feeds_on_different_clocks(self, alpha: Alpha) -> None:
         other = wall_clock_feed()

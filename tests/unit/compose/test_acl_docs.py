@@ -31,7 +31,7 @@ def test_the_page_in_the_repository_is_what_the_code_says() -> None:
 def test_every_role_has_its_row_and_its_lines(role: str) -> None:
     lines, rights = render_acl().splitlines(), ROLES[role]
     assert sum(line.startswith(f"| `{role}` | ") and line.count(" | ") == 3 for line in lines) == 1
-    assert lines.count(setuser(role, rights)) == (2 if role == "person" else 1)  # a person's is the journal's
+    assert lines.count(setuser(role, rights)) == 1
     for part in (rights.prices, rights.journal):
         assert setuser(role, part) in lines or not part.grants
 

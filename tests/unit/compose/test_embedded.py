@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from alpha_panda.adapters.clock import RealClock
@@ -19,8 +20,11 @@ from alpha_panda.compose.embedded import (
 )
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.errors import ManifestError
+from alpha_panda.runtime.metrics.catalogue import SERVICE_READY
 from alpha_panda.runtime.settings import Settings
 from unit.cli.kit import Document, account, feed, platform, resource, rows, strategy, wall_clock_feed
+from unit.compose.test_health_server import free_port
+from unit.runtime.metrics.scraped import Scraped
 
 Load = Callable[..., ResourceSet]
 
@@ -108,6 +112,23 @@ def test_beside_is_cancelled_when_the_run_ends() -> None:
     resources = load(wall_clock_feed())
     run_embedded(resources, Settings(), RunOptions(max_ticks=3), beside=beside)
     assert seen == ["cancelled"]
+
+
+def test_figures_of_all_services_are_served_at_one_port_of_the_run() -> None:
+    async def beside(run: EmbeddedRun) -> None:
+        await run.supervisor.wait_ready()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer,
+        ):
+            found.append(Scraped(await answer.text()))
+        run.request_stop()
+
+    found: list[Scraped] = []
+    settings = Settings(metrics_host="127.0.0.1", metrics_port=free_port())
+    run_embedded(load(*platform(feed=wall_clock_feed())), settings, RunOptions(), beside=beside)
+    told = {dict(labels)["service"] for name, labels in found[0].samples if name == SERVICE_READY.name}
+    assert told == {"market-feed", "feed-cacher", "strategy", "risk", "engine", "order-tracker"}
 
 
 def test_two_accounts_have_books_of_their_own() -> None:

@@ -11,7 +11,13 @@ import yaml
 from structlog.testing import capture_logs
 
 from alpha_panda.adapters.clock import RealClock
-from alpha_panda.compose.live_manifests import LIVE_ACCOUNT_FIELDS, LiveManifests, mark_of, pinned
+from alpha_panda.compose.live_manifests import (
+    LIVE_ACCOUNT_FIELDS,
+    RETRY_LOOKS,
+    LiveManifests,
+    mark_of,
+    pinned,
+)
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.manifests import ResourceSet, load_manifests
 from alpha_panda.contracts.resources.broker_account import BrokerAccountSpec
@@ -179,7 +185,8 @@ async def test_what_cannot_be_used_leaves_the_last_good_and_is_told_once(
 async def test_a_folder_that_is_gone_leaves_the_last_good(folder: Folder, tmp_path: Path) -> None:
     manifests = live(folder)
     folder.path.rename(tmp_path / "elsewhere")
-    assert not await manifests.look()
+    for _ in range(2):
+        assert not await manifests.look()
     assert manifests.problem is not None
     assert len(manifests.resources) == 3
 
@@ -199,6 +206,98 @@ async def test_an_error_that_nobody_foresaw_is_told_too(folder: Folder) -> None:
     assert not await manifests.look()
     assert manifests.problem == "unforeseen"
     assert len(manifests.resources) == 3
+
+
+async def test_what_failed_once_is_read_again_though_it_has_not_changed(folder: Folder) -> None:
+    failing = False
+
+    def read() -> ResourceSet:
+        if failing:
+            raise OSError(24, "too many open files")
+        return load_manifests([folder.path], complete=False)
+
+    manifests = LiveManifests([folder.path], read)
+    manifests.begin()
+    failing = True
+    folder.write(FEED, changed(ACCOUNT, risk={"maxPosition": 1}))
+    with capture_logs() as logs:
+        for _ in range(2 * RETRY_LOOKS):
+            assert not await manifests.look()
+    assert [entry["event"] for entry in logs] == ["manifests_unreadable", "manifests_refused"]
+    failing = False
+    looks = [await manifests.look() for _ in range(RETRY_LOOKS)]
+    assert looks.count(True) == 1
+    assert manifests.problem is None
+    assert manifests.resources.accounts["paper"].spec.risk.max_position == 1
+
+
+def _cut_off_before_the_limits() -> str:
+    """The first half of a manifest, which is a manifest too: the account without its limits."""
+    whole = yaml.safe_dump_all([FEED, ACCOUNT], sort_keys=False)
+    half = whole[: whole.index("  risk:")]
+    assert yaml.safe_load_all(half)
+    return half
+
+
+async def test_half_of_a_file_that_is_being_written_in_place_loosens_no_limit(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(yaml.safe_dump_all([FEED, ACCOUNT], sort_keys=False))
+    manifests = LiveManifests(
+        [tmp_path], lambda: load_manifests([tmp_path], complete=False), "BrokerAccount/paper"
+    )
+    manifests.begin()
+    file.write_text(_cut_off_before_the_limits())
+    assert not await manifests.look()
+    file.write_text(yaml.safe_dump_all([FEED, changed(ACCOUNT, risk={"maxPosition": 4})], sort_keys=False))
+    assert not await manifests.look()
+    assert manifests.resources.accounts["paper"].spec.risk.max_position == 5
+    assert await manifests.look()
+    assert manifests.resources.accounts["paper"].spec.risk.max_position == 4
+
+
+async def test_what_is_written_to_while_it_is_read_is_not_used(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(yaml.safe_dump_all([FEED, ACCOUNT], sort_keys=False))
+    writes = iter(["kind: BrokerAccount"])
+
+    def read() -> ResourceSet:
+        found = load_manifests([tmp_path], complete=False)
+        if file.read_text() == half:
+            file.write_text(next(writes))
+        return found
+
+    half = _cut_off_before_the_limits()
+    manifests = LiveManifests([tmp_path], read)
+    manifests.begin()
+    file.write_text(half)
+    for _ in range(4):
+        assert not await manifests.look()
+    assert manifests.resources.accounts["paper"].spec.risk.max_position == 5
+    assert manifests.problem is not None
+
+
+async def test_hours_that_no_session_can_have_leave_the_last_good(folder: Folder) -> None:
+    """Each manifest holds by itself; that its hours overlap shows only when rules are made of them."""
+    manifests = live(folder)
+    hours = [{"open": "10:00", "close": "12:00"}, {"open": "11:00", "close": "13:00"}]
+    folder.write(
+        changed(FEED, calendar="XBOM", sessions=hours), changed(ACCOUNT, risk={"maxPosition": 9}), STRATEGY
+    )
+    assert not await manifests.look()
+    assert "overlap" in str(manifests.problem)
+    assert manifests.resources.accounts["paper"].spec.risk.max_position == 5
+
+
+def test_a_folder_that_goes_while_it_is_walked_is_another_state(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = mark_of([folder.path])
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "rglob", gone)
+    assert mark_of([folder.path]) != before
 
 
 def test_the_first_reading_raises_what_is_wrong(folder: Folder) -> None:

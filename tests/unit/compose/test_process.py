@@ -19,7 +19,17 @@ from alpha_panda.compose.live_manifests import LiveManifests
 from alpha_panda.compose.ports import memory_ports
 from alpha_panda.contracts.enums import TradingState
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.contracts.status_details import REFUSED, STOPPED, RunnerFigures, manifests_problem
+from alpha_panda.contracts.status_details import (
+    BAD_PARAMETERS,
+    CODE_RAISED,
+    INVALID,
+    REFUSED,
+    STOPPED,
+    UNKNOWN_INSTRUMENT,
+    UNKNOWN_TYPE,
+    RunnerFigures,
+    manifests_problem,
+)
 from alpha_panda.contracts.stored import ServiceStatus
 from alpha_panda.errors import SettingsError, UserInputError
 from alpha_panda.runtime.context import Ports, ServiceContext
@@ -85,21 +95,26 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
 
 
 WRONG = [
-    (changed(STRATEGY, accounts=["paper"], parameters={"lookback": -1}), "lookback"),
-    (changed(STRATEGY, accounts=["paper"], type="no-such"), "no-such"),
-    (changed(STRATEGY, accounts=["paper"], instruments=["NSE:NO"]), "NSE:NO"),
+    (changed(STRATEGY, accounts=["paper"], parameters={"lookback": -1}), "lookback", BAD_PARAMETERS),
+    (changed(STRATEGY, accounts=["paper"], type="no-such"), "no-such", UNKNOWN_TYPE),
+    (changed(STRATEGY, accounts=["paper"], instruments=["NSE:NO"]), "NSE:NO", UNKNOWN_INSTRUMENT),
+    (changed(STRATEGY, accounts=["paper"], signalTtlSeconds=-1), "signalTtlSeconds", INVALID),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told"), WRONG, ids=lambda item: item if isinstance(item, str) else "")
+@pytest.mark.parametrize(
+    ("wrong", "told", "reason"), WRONG, ids=lambda item: item if isinstance(item, str) else ""
+)
 async def test_a_strategy_that_its_manifest_makes_impossible_waits_for_another(
-    pod: Pod, wrong: dict[str, Any], told: str
+    pod: Pod, wrong: dict[str, Any], told: str, reason: str
 ) -> None:
     pod.write(FEED, ACCOUNT, wrong)
     async with pod.running("strategy", "Strategy/momentum") as task:
         status = await pod.status("running", figures=REFUSED)
         assert (status.service, status.resource) == ("strategy", "momentum")
-        assert told in RunnerFigures.of(status.details).message
+        figures = RunnerFigures.of(status.details)
+        assert told in figures.message
+        assert figures.reason == reason
         assert not task.done()
         pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
         assert (await pod.status("running", figures="running")).resource == "momentum"
@@ -112,9 +127,47 @@ async def test_a_strategy_whose_code_raises_as_it_starts_is_stopped_and_says_whe
     code = {"file": "bad.py", "class": "Bad"}
     pod.write(FEED, ACCOUNT, {**STRATEGY, "spec": {**spec, "accounts": ["paper"], "code": code}})
     async with pod.running("strategy", "Strategy/momentum") as task:
-        message = RunnerFigures.of((await pod.status("running", figures=STOPPED)).details).message
-        assert "no luck" in message
-        assert "bad.py, line 4" in message
+        figures = RunnerFigures.of((await pod.status("running", figures=STOPPED)).details)
+        assert figures.reason == CODE_RAISED
+        assert "no luck" in figures.message
+        assert "bad.py, line 4" in figures.message
+        assert not task.done()
+    assert task.exception() is None
+
+
+RAISES = "        raise TypeError('no luck')\n"
+CONSTRUCTOR = f"class Bad(Strategy):\n    def __init__(self, *args):\n{RAISES}"
+PARAMETERS = f"""
+class P(StrategyParameters):
+    @model_validator(mode='after')
+    def check(self):
+{RAISES}
+class Bad(Strategy):
+    Parameters = P
+"""
+IMPORT = "class Bad(Strategy):\n    luck.no\n"
+RAISING = {
+    "constructor": (CONSTRUCTOR, STOPPED, CODE_RAISED),
+    "parameters": (PARAMETERS, REFUSED, BAD_PARAMETERS),
+    "import": (IMPORT, REFUSED, UNKNOWN_TYPE),
+}
+
+
+@pytest.mark.parametrize("code", RAISING)
+async def test_code_that_raises_before_it_starts_ends_no_process_either(pod: Pod, code: str) -> None:
+    text, state, reason = RAISING[code]
+    head = "from pydantic import model_validator\nfrom alpha_panda.sdk import Strategy, StrategyParameters\n"
+    (pod.path / "bad.py").write_text(head + text)
+    spec = {key: value for key, value in STRATEGY["spec"].items() if key != "type"}
+    pod.write(
+        FEED,
+        ACCOUNT,
+        {**STRATEGY, "spec": {**spec, "accounts": ["paper"], "code": {"file": "bad.py", "class": "Bad"}}},
+    )
+    async with pod.running("strategy", "Strategy/momentum") as task:
+        figures = RunnerFigures.of((await pod.status("running", figures=state)).details)
+        assert figures.reason == reason
+        assert "luck" in figures.message
         assert not task.done()
     assert task.exception() is None
 

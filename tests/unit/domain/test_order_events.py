@@ -119,6 +119,7 @@ def test_the_payload_says_all_that_the_entry_knows() -> None:
         quote_ts=29,
         code=Code.NO_FILL,
         message="why",
+        begun_at=30,
     )
 
 

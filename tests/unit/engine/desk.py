@@ -49,6 +49,7 @@ from alpha_panda.errors import DependencyUnavailableError, RecordError, UnknownO
 from alpha_panda.order_tracker.service import OrderTracker
 from alpha_panda.ports import Outgoing, Producer, Record
 from alpha_panda.runtime.context import Ports, ServiceContext
+from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.settings import Settings
 from alpha_panda.testing.pipeline import SpyTrader
@@ -162,7 +163,7 @@ class ServiceStub:
     def progressed(self) -> None:
         self.steps += 1
 
-    def record_error(self) -> None:
+    def record_error(self, error: BaseException | None = None) -> None:
         self.errors += 1
 
     def record_processed(self, n: int, event_ts: int) -> None:
@@ -194,6 +195,7 @@ class Desk:
         self.broker = SpyTrader(ManifestTraders(self.resources, clock).trader(ACCOUNT))
         self.topics = TopicMap(ACCOUNT)
         self.records: list[Record] = []
+        self.metrics = Metrics()
         self.lease = 0
         self.risk = ""
         self.epoch = ""
@@ -405,7 +407,9 @@ class Desk:
             traders=cast("Any", _Traders(broker)),
             source=absent,
         )
-        context = ServiceContext(self.settings, ports, self.resources, ACCOUNT, f"pod-{self._services}")
+        context = ServiceContext(
+            self.settings, ports, self.resources, ACCOUNT, f"pod-{self._services}", metrics=self.metrics
+        )
         return context, tapped("producer", self.producer)
 
     async def place(self, signal: Signal, signal_class: SignalClass = SignalClass.INCREASING) -> JournalEntry:

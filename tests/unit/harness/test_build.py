@@ -58,3 +58,17 @@ def test_a_name_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         build.main(["kubeclt"])
     assert "unknown: kubeclt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "tags"), [("promtool", "remove_all_sd"), ("helm", "")])
+def test_a_program_is_built_with_its_tags(
+    name: str, tags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(build, "run", lambda command, **_: commands.append(command))
+    monkeypatch.setattr("shutil.which", lambda _: "go")
+    (tmp_path / "fresh").mkdir()
+    build._build(versions.PROGRAMS[name], tmp_path / "fresh")
+    (built,) = [command for command in commands if command[1] == "build"]
+    assert built[built.index("-tags") + 1] == tags
+    assert built[-1] == versions.PROGRAMS[name].package

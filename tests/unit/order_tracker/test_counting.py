@@ -1,9 +1,12 @@
 """What a deletion waits for is counted: orders that rest, are in doubt, or of which Kafka has not heard all."""
 
+import pytest
+
+from alpha_panda.adapters.memory.database import EMPTY_IMAGE
 from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.scopes import strategy_scope
 from alpha_panda.contracts.status_details import StrategyOrders, TrackerFigures, left_out, tracker_strategies
-from alpha_panda.contracts.stored import Outcome, TeardownRequest
+from alpha_panda.contracts.stored import JournalEntry, Outcome, TeardownRequest
 from alpha_panda.order_tracker.counting import OrderCount
 from contracts.samples import entry
 from unit.engine.desk import ACCOUNT, STRATEGY, Desk
@@ -58,3 +61,19 @@ async def test_an_untold_order_is_open(desk: Desk) -> None:
 async def test_a_journal_without_an_epoch_is_not_reconciled(desk: Desk) -> None:
     desk.database.restart()
     assert not TrackerFigures.of((await counted(desk)).details()).reconciled
+
+
+async def test_a_store_that_forgets_while_it_is_counted_is_not_reconciled(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What rests would be counted as none, and a deletion end that left it resting."""
+    await desk.place(desk.limit(1))
+    in_doubt = desk.journal.in_doubt
+
+    async def and_then_it_restarts(*args: str) -> list[JournalEntry]:
+        found = await in_doubt(*args)
+        desk.database.restart(EMPTY_IMAGE)
+        return found
+
+    monkeypatch.setattr(desk.journal, "in_doubt", and_then_it_restarts)
+    assert not TrackerFigures.of((await counted(desk, STRATEGY)).details()).reconciled

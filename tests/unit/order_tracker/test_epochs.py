@@ -334,6 +334,27 @@ async def test_a_control_record_that_cannot_be_read_halts_one_that_has_never_tra
         assert len(await latches(desk)) == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "halts"),
+    [
+        (f"account/{ACCOUNT}/x", True),
+        ("account/other/x", False),
+        (f"account/{ACCOUNT}-2/x", False),
+        ("strategy/s/x", True),
+        ("platform/x", True),
+    ],
+)
+async def test_what_cannot_be_read_of_another_account_halts_that_one_alone(
+    clock: Any, key: str, *, halts: bool
+) -> None:
+    other = TopicSpec(TopicMap("other").control, 1, compacted=True)
+    async with Desk(clock, ready=False) as desk:
+        await desk.bus.ensure_topics([other])
+        await desk.producer.send([Outgoing(other.name, b"{", key=key)])
+        await desk.tracker()
+        assert len(await latches(desk)) == halts
+
+
 # ---------------------------------------------------------------------------------------- a large return
 
 

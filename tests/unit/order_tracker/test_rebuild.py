@@ -50,6 +50,16 @@ async def test_an_event_settles_with_all_that_it_tells(desk: Desk) -> None:
         assert getattr(entry, name) == getattr(kept, name), name
 
 
+async def test_an_order_is_as_old_as_its_event_says_so_that_it_is_told_the_same_again(desk: Desk) -> None:
+    validated = event_of(await desk.validated(desk.signal()))
+    begun = replace(await desk.place(desk.signal()), created_at=validated.ts + 7)
+    (entry,) = rebuilt(validated, about(begun))
+    assert entry.created_at == begun.created_at
+    assert order_update(entry) == order_update(begun)
+    (older,) = rebuilt(validated, about(begun, created_at=0))  # of a release that did not tell it
+    assert older.created_at == validated.ts
+
+
 async def test_the_event_that_tells_most_counts_in_whatever_order(desk: Desk) -> None:
     validated = event_of(await desk.validated(desk.limit()))
     entry = await desk.place(desk.limit())

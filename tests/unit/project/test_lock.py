@@ -125,7 +125,18 @@ def test_the_build_back_end_is_locked() -> None:
 
 
 IMPORTED_AS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}  # pydantic pins its core to the patch
+SHARED = {  # one name for the modules of several distributions; the SDK pins its API, the exporter the wire's classes
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry.trace": "opentelemetry-sdk",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.proto": "opentelemetry-exporter-otlp-proto-http",
+}
 INDIRECT = {"pandas", "tzdata"}  # asked for, but not imported: pyproject says why
+
+
+def distribution_of(module: str) -> str:
+    """Return what a module's first name, or two where several share it, are installed by."""
+    return SHARED.get(".".join(module.split(".")[:2]), module.partition(".")[0])
 
 
 def imported() -> set[str]:
@@ -133,9 +144,9 @@ def imported() -> set[str]:
     for file in (*PLATFORM.rglob("*.py"), *(ROOT / "operator").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
+                found |= {distribution_of(alias.name) for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                found.add((node.module or "").split(".")[0])
+                found.add(distribution_of(node.module or ""))
     return found - sys.stdlib_module_names - {"alpha_panda", "alpha_panda_operator"}
 
 

@@ -266,3 +266,31 @@ async def test_what_the_store_no_longer_holds_as_it_was_is_not_told_again(
         await world.put(world.raw(made))
         assert isinstance(await world.end(), FencedError)
     assert len(world.told()) == 1
+
+
+async def test_what_was_found_under_another_epoch_than_the_last_is_looked_up_again(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that became whole only then may know more: ids that it knows are dropped."""
+    world = await RiskWorld(clock).open()
+    looks: list[str] = []
+    known, epoch = world.journal.known, world.journal.epoch
+
+    async def noted(*signal_ids: str) -> frozenset[str]:
+        looks.extend(signal_ids)
+        found = await known(*signal_ids)
+        return found | {"s2"} if looks.count("s2") > 1 else found
+
+    async def other() -> str:
+        return f"{await epoch()}-and-later"
+
+    async with world.running():
+        await world.signal("s1")
+        monkeypatch.setattr(world.journal, "known", noted)
+        monkeypatch.setattr(world.journal, "epoch", other)
+        await world.put(world.raw(signal("s2")), world.raw(signal("s3")))
+        assert looks.count("s2") == looks.count("s3") == 2
+        assert await world.decisions.get("s2") is None
+        assert (await world.stored("s3")).journal_epoch == await other()
+        await world.signal("s4")
+        assert looks.count("s4") == 1

@@ -1,6 +1,7 @@
 """The desk's latches and books, through the running service."""
 
 import asyncio
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
@@ -95,6 +96,11 @@ class TestContradictions:
             assert list((await world.claimed()).folds) == ["s1"]
 
 
+def causes(latches: Iterable[str]) -> list[str]:
+    """What latches' ids begin with: code and day. What follows is the time, so that none is used twice."""
+    return [latch_id.rpartition("-")[0] for latch_id in latches]
+
+
 class TestLossLatches:
     async def test_daily_loss_of_the_account_is_latched_once_with_its_reason(
         self, clock: VirtualClock
@@ -108,7 +114,7 @@ class TestLossLatches:
             assert await world.latches() == {}
             await world.price({RELIANCE: 90.0})
             await world.pass_seconds(5)
-            assert list(await world.latches()) == [f"daily-loss-{DAY}"]
+            assert causes(await world.latches()) == [f"daily-loss-{DAY}"]
             (latch,) = (await world.latches()).values()
             assert latch.reason == "the day's loss 100 reached maxDailyLoss 100"
             assert latch.state is TradingState.REDUCING
@@ -133,7 +139,7 @@ class TestLossLatches:
             await world.pass_seconds(1)
             await world.price({RELIANCE: 105.0})
             await world.pass_seconds(1)
-            assert list(await world.latches()) == [f"drawdown-{DAY}"]
+            assert causes(await world.latches()) == [f"drawdown-{DAY}"]
 
     async def test_the_latch_of_a_strategy_is_of_all_its_accounts(self, clock: VirtualClock) -> None:
         """As `StrategyRisk` says: its scope names no account."""
@@ -143,7 +149,7 @@ class TestLossLatches:
             await world.price({RELIANCE: 90.0})
             await world.pass_seconds(1)
             (reading,) = await world.ports.control.read(scopes_of("another-account", "alpha")[2:])
-            assert [latch.latch_id for latch in reading.latches] == [f"daily-loss-{DAY}"]
+            assert causes([latch.latch_id for latch in reading.latches]) == [f"daily-loss-{DAY}"]
 
     async def test_a_strategys_limits_bind_its_own_book_alone(self, clock: VirtualClock) -> None:
         world = await limited(clock, strategy={"maxDailyLoss": "100"})
@@ -152,7 +158,7 @@ class TestLossLatches:
             await world.fill(await world.signal("s2", token=TCS, strategy="beta"))
             await world.price({RELIANCE: 90.0})
             await world.pass_seconds(1)
-            assert list(await world.latches(ALPHA)) == [f"daily-loss-{DAY}"]
+            assert causes(await world.latches(ALPHA)) == [f"daily-loss-{DAY}"]
             assert await world.latches(strategy_scope("beta")) == await world.latches() == {}
             await world.signal("s3")
             await world.signal("s4", token=TCS, strategy="beta")
@@ -165,9 +171,26 @@ class TestLossLatches:
             await world.ports.control.put_spec(SCOPE, TradingState.ACTIVE, 1e6)
             await world.restart()
             await world.pass_seconds(2)
-            assert list(await world.latches()) == [f"daily-loss-{DAY}"]
+            assert causes(await world.latches()) == [f"daily-loss-{DAY}"]
             assert world.books()[-1].trading_state is TradingState.REDUCING
             assert len({event.id for event in world.events(world.topics.control)}) == 1
+
+    async def test_a_loss_that_stands_is_latched_again_under_an_id_that_was_never_used(
+        self, clock: VirtualClock
+    ) -> None:
+        """A manifest in git that names the first id must not clear the second."""
+        world = await limited(clock, {"maxDailyLoss": "100"})
+        async with world.running():
+            await self.lose(world)
+            (first,) = await world.latches()
+            assert await world.ports.control.clear_latch(SCOPE, first)
+            await world.pass_seconds(2)
+            (second,) = await world.latches()
+            assert causes([first]) == causes([second])
+            assert first != second
+            await world.restart()
+            await world.pass_seconds(2)
+            assert list(await world.latches()) == [second]
 
     async def test_it_clears_only_by_its_id_and_never_by_itself(self, clock: VirtualClock) -> None:
         world = await limited(clock, {"maxDailyLoss": "100"})
@@ -177,9 +200,11 @@ class TestLossLatches:
             await world.clock.advance(DAY_SECONDS)
             await world.price({RELIANCE: 100.0})
             await world.pass_seconds(2)
+            (latch_id,) = await world.latches()
             assert not await world.ports.control.clear_latch(SCOPE, "daily-loss")
-            assert list(await world.latches()) == [f"daily-loss-{DAY}"]
-            assert await world.ports.control.clear_latch(SCOPE, f"daily-loss-{DAY}")
+            assert not await world.ports.control.clear_latch(SCOPE, f"daily-loss-{DAY}")
+            assert causes(await world.latches()) == [f"daily-loss-{DAY}"]
+            assert await world.ports.control.clear_latch(SCOPE, latch_id)
             await world.pass_seconds(2)
             assert await world.latches() == {}
 
@@ -190,7 +215,8 @@ class TestLossLatches:
             await world.fill(await world.signal("close", SELL), 90)
             await world.signal("today")
             await world.clock.advance(DAY_SECONDS)
-            await world.ports.control.clear_latch(SCOPE, f"daily-loss-{DAY}")
+            (latch_id,) = await world.latches()
+            assert await world.ports.control.clear_latch(SCOPE, latch_id)
             await world.price({RELIANCE: 90.0})
             await world.signal("tomorrow")
             assert world.codes() == {"today": "DAILY_LOSS"}
@@ -215,14 +241,15 @@ class TestLossLatches:
             world.plan(operation, harm)
             await world.fill(made)
             await world.restart()
-            assert list(await world.latches()) == [f"daily-loss-{DAY}"]
-            assert world.controls() == [(SCOPE, f"daily-loss-{DAY}", "Reducing")]
+            assert causes(await world.latches()) == [f"daily-loss-{DAY}"]
+            (latch_id,) = await world.latches()
+            assert world.controls() == [(SCOPE, latch_id, "Reducing")]
 
     async def lose(self, world: RiskWorld) -> None:
         await world.fill(await world.signal("s1"))
         await world.price({RELIANCE: 90.0})
         await world.pass_seconds(2)
-        assert list(await world.latches()) == [f"daily-loss-{DAY}"]
+        assert causes(await world.latches()) == [f"daily-loss-{DAY}"]
 
 
 class TestDays:
@@ -237,7 +264,7 @@ class TestDays:
             await world.price({RELIANCE: 105.0})
             await world.start()
             await world.pass_seconds(1)
-            assert list(await world.latches()) == [f"drawdown-{DAY}"]
+            assert causes(await world.latches()) == [f"drawdown-{DAY}"]
 
     async def test_a_silent_price_cache_is_neither_a_loss_nor_a_peak(self, clock: VirtualClock) -> None:
         """Valued at its cost of 100 while the cache is silent, the position would fall from 120 by 200."""
@@ -258,7 +285,7 @@ class TestDays:
             await world.pass_seconds(1)
             world.taps.plan("risk", "prices.read_many", Harm.REFUSE, times=1000)
             await world.fill(await world.signal("s2", BUY, 1), 110)
-            assert list(await world.latches()) == [f"daily-loss-{DAY}"]
+            assert causes(await world.latches()) == [f"daily-loss-{DAY}"]
 
     async def test_the_last_known_prices_survive_a_restart(self, clock: VirtualClock) -> None:
         world = await limited(clock, {"maxDrawdown": "100"})

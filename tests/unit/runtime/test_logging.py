@@ -191,3 +191,28 @@ def test_a_line_without_an_error_gets_none() -> None:
     configure_logging(Settings(log_format="json"), stream, tracebacks=False)
     structlog.get_logger().warning("late")
     assert "error" not in lines(stream)[0]
+
+
+@pytest.mark.parametrize("clients", [True, False])
+def test_what_the_kafka_client_sends_is_never_written_down(*, clients: bool) -> None:
+    """Its requests are logged whole at DEBUG, the login among them."""
+    stream = io.StringIO()
+    configure_logging(Settings(log_level="DEBUG", log_format="json"), stream, clients=clients)
+    logging.getLogger("aiokafka.conn").debug("SaslAuthenticateRequest(payload=%r)", b"\0panda\0hunter2")
+    logging.getLogger("aiokafka.conn").info("connected")
+    logging.getLogger("aiokafka.consumer").debug("fetching")
+    assert "hunter2" not in stream.getvalue()
+    assert [line["event"] for line in lines(stream)] == (["connected", "fetching"] if clients else [])
+
+
+def test_a_line_with_a_correlation_id_names_its_trace() -> None:
+    stream = configured(log_format="json")
+    with log_fields(correlation_id="e2ee3515-4711-5a4f-8153-c11bf7968735"):
+        structlog.get_logger().info("bound")
+        logging.getLogger("library").warning("of a library")
+    structlog.get_logger().info("given", correlation_id="e2ee351547115a4f8153c11bf7968735")
+    structlog.get_logger().info("external", correlation_id="external:1")
+    structlog.get_logger().info("none", correlation_id=None)
+    structlog.get_logger().info("own", correlation_id="e2ee351547115a4f8153c11bf7968735", trace_id="x")
+    found = [line.get("trace_id") for line in lines(stream)]
+    assert found == ["e2ee351547115a4f8153c11bf7968735"] * 3 + [None, None, "x"]

@@ -90,3 +90,37 @@ async def test_a_bus_that_can_not_tell_is_asked_again_and_no_proof_of_a_stall() 
     with pytest.raises(ConsumerStalledError):
         await asyncio.wait_for(reader(Deaf(), bus).fetch(10), timeout=5)
     assert bus.asked == 2
+
+
+async def test_what_was_handed_over_is_in_hand_until_more_is_asked_for() -> None:
+    bus = await bus_with(b"a", b"b", b"c")
+    async with bus.consumer(Subscription("g", partitions=(PARTITION,))) as consumer:
+        reading = reader(consumer, bus)
+        assert reading.handed == {}
+        await reading.fetch(2)
+        assert reading.handed == {TOPIC: 2}
+        await reading.fetch(2)
+        assert reading.handed == {TOPIC: 1}
+        waiting = asyncio.ensure_future(reading.fetch(2))
+        await asyncio.sleep(0)
+        assert reading.handed == {}
+        waiting.cancel()
+
+
+async def test_the_lag_is_what_has_not_been_fetched() -> None:
+    bus = await bus_with(b"a", b"b", b"c")
+    async with bus.consumer(Subscription("g", partitions=(PARTITION,))) as consumer:
+        reading = reader(consumer, bus)
+        assert await reading.lag() == {TOPIC: 3}
+        await reading.fetch(2)
+        assert await reading.lag() == {TOPIC: 1}
+        await reading.fetch(2)
+        assert await reading.lag() == {TOPIC: 0}
+
+
+async def test_each_time_that_nothing_came_is_told() -> None:
+    told = asyncio.Event()
+    arguments = (cast("Consumer", Deaf()), cast("EventBus", await bus_with()), RealClock(), POLL, STALL)
+    waiting = asyncio.ensure_future(RecordReader(*arguments, on_idle=told.set).fetch(10))
+    await asyncio.wait_for(told.wait(), timeout=5)
+    waiting.cancel()

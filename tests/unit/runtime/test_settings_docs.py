@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from alpha_panda.contracts.codes import DESCRIPTIONS, Code
+from alpha_panda.contracts.codes import DESCRIPTIONS, REMEDIES, Code
 from alpha_panda.runtime.settings import Settings, env_name
 from alpha_panda.runtime.settings_docs import main, render_codes, render_settings
 
@@ -28,11 +28,12 @@ def test_a_row_has_five_cells_even_where_the_allowed_values_hold_bars() -> None:
     assert {line.replace("\\|", "").count("|") for line in rows} == {6}
 
 
-def test_every_code_is_described() -> None:
+def test_every_code_is_described_and_says_what_to_do() -> None:
     assert list(DESCRIPTIONS) == list(Code)
+    assert list(REMEDIES) == list(Code)
     page = render_codes()
     for code in Code:
-        assert f"| `{code.value}` | {DESCRIPTIONS[code]} |" in page
+        assert f"| `{code.value}` | {DESCRIPTIONS[code]} | {REMEDIES[code]} |" in page
 
 
 def test_the_command_writes_both_pages(tmp_path: Path) -> None:

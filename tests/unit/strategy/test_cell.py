@@ -12,6 +12,7 @@ from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import OrderStatus, Side
 from alpha_panda.contracts.events import MAX_REASON, Signal
+from alpha_panda.contracts.status_details import CODE_RAISED
 from alpha_panda.contracts.stored import OrderFold
 from alpha_panda.domain.fold import merge_folds
 from alpha_panda.errors import StrategyError
@@ -220,7 +221,8 @@ class TestBrokenCode:
         await world.tick(A, BUY)
         for signal in await world.signals():
             await (world.order(signal, S.FILLED, "1") if where == "on_order" else world.reject(signal))
-        assert world.service.get_status().details["failed"] == 1
+        details = world.service.get_status().details
+        assert (details["failed"], details["reason"]) == (1, CODE_RAISED)
         assert not world.probe("sound").has_open_order(A)
         await world.tick(A, SELL)
         assert len(await world.signals()) == 3
@@ -305,3 +307,41 @@ class TestMergedFolds:
         both = OrderFold(filled_quantity=D(7), rank=3, statuses=(S.CANCELLED, S.PARTIALLY_FILLED))
         assert merge_folds(ours, risks) == both
         assert merge_folds(both, corrected).filled_quantity == 5
+
+
+class TestExplaining:
+    async def test_its_words_and_the_tick_s_time_go_with_the_signal(self, world: World) -> None:
+        await world.start()
+        world.probe().explain = lambda token: {"token": token}  # type: ignore[method-assign]
+        await world.tick(A, BUY)
+        (event,) = await world.raw()
+        assert isinstance(event.data, Signal)
+        assert event.data.state == {"token": str(A)}
+        assert 0 < event.data.tick_ts <= event.ts
+
+    async def test_a_strategy_without_words_of_its_own_says_none(self, world: World) -> None:
+        await world.start()
+        await world.tick(A, BUY)
+        (event,) = await world.raw()
+        assert isinstance(event.data, Signal)
+        assert event.data.state == {}
+
+    async def test_what_explain_raises_costs_no_order(self, world: World) -> None:
+        def fails(token: int) -> dict[str, object]:
+            raise ValueError(token)
+
+        await world.start()
+        world.probe().explain = fails  # type: ignore[method-assign]
+        await world.tick(A, BUY)
+        (event,) = await world.raw()
+        assert isinstance(event.data, Signal)
+        assert event.data.state == {"explain": f"raised ValueError: {A}"}
+
+    async def test_no_order_can_be_sent_from_explain(self, world: World) -> None:
+        await world.start()
+        probe = world.probe()
+        probe.explain = lambda token: {"id": probe.buy(token, 1)}  # type: ignore[method-assign]
+        await world.tick(A, BUY)
+        (event,) = await world.raw()
+        assert isinstance(event.data, Signal)
+        assert "can't send" in event.data.state["explain"]

@@ -8,9 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE
+from alpha_panda.adapters.memory.statuses import MemoryStatusStore
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType, Side, Verdict
 from alpha_panda.contracts.events import OrderUpdate, RejectedSignal
+from alpha_panda.contracts.status_details import CODE_RAISED, STOPPED, RunnerFigures
 from alpha_panda.contracts.stored import OrderFold
 from alpha_panda.domain.ids import signal_id
 from alpha_panda.errors import DependencyUnavailableError, FencedError, StrategyError, UnknownOutcomeError
@@ -740,6 +742,18 @@ class TestSeveralCells:
         await world.tick(A, 2.0)
         await dies(world, StrategyError)
         assert world.stopped == []
+
+    async def test_the_last_status_of_a_service_that_a_strategy_has_ended_says_why(
+        self, make_world: MakeWorld
+    ) -> None:
+        world = make_world(strategy("one", [A], parameters={"breaks": "on_tick", "at": 2.0}))
+        await world.start()
+        await world.tick(A, 2.0)
+        await dies(world, StrategyError)
+        (status,) = await MemoryStatusStore(world.database).all()
+        told = RunnerFigures.of(status.details)
+        assert (status.state, told.state, told.reason) == ("failed", STOPPED, CODE_RAISED)
+        assert "broken in on_tick" in told.message
 
 
 class TestReady:

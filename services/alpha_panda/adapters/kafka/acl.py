@@ -26,6 +26,7 @@ class Rights:
         writes: topics that records go to.
         purges: topics whose records are deleted.
         groups: consumer groups that offsets are stored under.
+        watches: groups whose stored offsets are looked at.
 
     """
 
@@ -34,6 +35,7 @@ class Rights:
     writes: frozenset[str] = frozenset()
     purges: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
+    watches: frozenset[str] = frozenset()
 
     def __or__(self, other: "Rights") -> "Rights":
         """Return the rights of one who is both."""
@@ -43,6 +45,7 @@ class Rights:
             self.writes | other.writes,
             self.purges | other.purges,
             self.groups | other.groups,
+            self.watches | other.watches,
         )
 
     @property
@@ -54,6 +57,7 @@ class Rights:
             (("Write",), "topic", self.writes),
             (("Delete",), "topic", self.purges),
             (("Read",), "group", self.groups),
+            (("Describe",), "group", self.watches),
         )
         return tuple((operations, kind, tuple(sorted(names))) for operations, kind, names in rules if names)
 
@@ -145,13 +149,23 @@ def order_tracker_rights(
     )
 
 
-def person_rights(prefix: str, accounts: Iterable[str], installation: str = "") -> Rights:
-    """Return what a person needs: latches to tell, dead letters to read, to send again and to delete.
+def person_rights(
+    prefix: str, accounts: Iterable[str], installation: str = "", feeds: Iterable[str] = ()
+) -> Rights:
+    """Return what a person needs: latches to tell, dead letters to read, to send again and to delete; all to look at.
 
-    With no account it is the platform alone: for `halt --all`, as in the operator's pod.
+    With no account it is the platform alone: for `halt --all`, as in the operator's pod. `feeds`: those whose ticks
+    `explain` and `status` look at.
     """
     platform = Rights(ensures=_platform(installation), writes=_platform(installation))
-    return reduce(or_, (_person_on(TopicMap(account, prefix)) for account in accounts), platform)
+    looking = (_person_at(prefix, feed) for feed in feeds)
+    own = (_person_on(TopicMap(account, prefix)) for account in accounts)
+    return reduce(or_, (*own, *looking), platform)
+
+
+def _person_at(prefix: str, feed: str) -> Rights:
+    ticks = market_ticks(feed, prefix)
+    return Rights(reads=frozenset({ticks, dlq(ticks)}), watches=frozenset({f"{prefix}{feed}.feed-cacher"}))
 
 
 def _person_on(topics: TopicMap) -> Rights:
@@ -159,7 +173,13 @@ def _person_on(topics: TopicMap) -> Rights:
         {topics.signals_raw, topics.signals_validated, topics.signals_rejected, *topics.orders}
     )
     letters = frozenset(map(dlq, inputs))
-    return Rights(reads=letters, writes=inputs | {topics.control}, purges=letters)
+    services = ("risk", "engine", "order-tracker")
+    return Rights(
+        reads=letters | _all(topics),
+        writes=inputs | {topics.control},
+        purges=letters,
+        watches=frozenset(f"{topics.prefix}{topics.account}.{service}" for service in services),
+    )
 
 
 def all_roles(
@@ -173,7 +193,7 @@ def all_roles(
         "risk": risk_rights(prefix, account, installation=installation),
         "engine": engine_rights(prefix, account),
         "order-tracker": order_tracker_rights(prefix, account, installation=installation),
-        "person": person_rights(prefix, [account], installation),
+        "person": person_rights(prefix, [account], installation, [feed]),
     }
 
 

@@ -204,9 +204,8 @@ def operator_rights(keys: KeyMap) -> RoleRights:
 
     It can't clear a latch: that takes a person, whose word in a manifest it hands on to risk.
     """
-    statuses = frozenset({keys.status("*", "*", "*"), keys.status_index()})
     return RoleRights(
-        prices=Rights(_CONNECT | _READS | _CLOCK | {"mget", "zrangebyscore"}, reads=statuses),
+        prices=_statuses(keys),
         journal=_service()
         | Rights(
             _SCRIPTS | _CLOCK | _ASKING,
@@ -220,7 +219,7 @@ def operator_rights(keys: KeyMap) -> RoleRights:
 
 
 def person_rights(keys: KeyMap, accounts: Iterable[str]) -> RoleRights:
-    """Return what a person needs to halt and resume, and to list, show and resolve the orders of the accounts.
+    """Return what a person needs to halt and resume, to list, show and resolve the accounts' orders, and to see how all stands.
 
     With no account it is the platform alone: for `halt --all` where no account's keys are within reach, as in the
     operator's pod. Dead letters are in Kafka alone.
@@ -235,7 +234,7 @@ def person_rights(keys: KeyMap, accounts: Iterable[str]) -> RoleRights:
         reads=frozenset(keys.decisions(name) for name in names),
         writes=reduce(or_, journals, frozenset[str]()),
     )
-    return RoleRights(prices=Rights(), journal=halting | orders)
+    return RoleRights(prices=_statuses(keys), journal=halting | orders)
 
 
 def _halting(keys: KeyMap, *scopes: str) -> Rights:
@@ -268,6 +267,12 @@ def _status(keys: KeyMap, service: str, resource: str) -> Rights:
     return Rights(
         _CONNECT | _STATUS, writes=frozenset({keys.status(service, resource, "*"), keys.status_index()})
     )
+
+
+def _statuses(keys: KeyMap) -> Rights:
+    """Return what it takes to read what all services report of themselves."""
+    statuses = frozenset({keys.status("*", "*", "*"), keys.status_index()})
+    return Rights(_CONNECT | _READS | _CLOCK | {"mget", "zrangebyscore"}, reads=statuses)
 
 
 def _service() -> Rights:

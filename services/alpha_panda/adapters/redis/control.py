@@ -1,9 +1,10 @@
 """Trading states in Redis: `spec` hashes with the time they expire, hashes of latches that don't."""
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from alpha_panda.adapters.redis.database import RedisDatabase
@@ -25,6 +26,13 @@ _json: Final = msgspec.json.Encoder().encode
 _teardowns: Final = msgspec.json.Decoder(TeardownRequest)
 _clears: Final = msgspec.json.Decoder(ClearRequest)
 
+_SHOWN: Final = 200
+"""Bytes of a request that can't be read which its log line shows."""
+
+R = TypeVar("R")
+
+log = structlog.get_logger()
+
 
 class RedisControlStore:
     """`ports.ControlStore`. The key of an expired spec stays, so that `expired` differs from never written."""
@@ -32,6 +40,7 @@ class RedisControlStore:
     def __init__(self, database: RedisDatabase) -> None:
         self._database = database
         self._keys = database.keys
+        self._unreadable: set[bytes] = set()  # requests that were told of: they are asked for each second
 
     async def put_spec(self, scope: str, state: TradingState, ttl: float) -> None:
         """See the port."""
@@ -94,7 +103,7 @@ class RedisControlStore:
     async def teardowns(self) -> tuple[TeardownRequest, ...]:
         """See the port."""
         found = await self._database.command("HVALS", self._keys.control_teardowns())
-        requests = [_teardowns.decode(item) for item in found]
+        requests = self._readable(_teardowns, found)
         return tuple(sorted(requests, key=lambda item: (item.requested_at, item.scope, item.uid)))
 
     async def request_clears(self, scope: str, latch_ids: Collection[str], asked_at: int) -> None:
@@ -118,8 +127,18 @@ class RedisControlStore:
         keys = dict.fromkeys(map(self._keys.control_clears, scopes))
         replies = await self._database.pipeline([("HVALS", key) for key in keys])
         wanted = frozenset(scopes)
-        found = [item for reply in replies for item in map(_clears.decode, reply) if item.scope in wanted]
+        found = [item for reply in replies for item in self._readable(_clears, reply) if item.scope in wanted]
         return tuple(sorted(found, key=lambda item: (item.scope, item.latch_id)))
+
+    def _readable(self, decoder: "msgspec.json.Decoder[R]", bodies: Iterable[bytes]) -> Iterator[R]:
+        """Yield the requests that can be read; another (a newer operator's, say) asks for nothing and stops nobody."""
+        for body in bodies:
+            try:
+                yield decoder.decode(body)
+            except msgspec.DecodeError as error:
+                if body not in self._unreadable:
+                    self._unreadable.add(body)
+                    log.error("control_request_unreadable", body=body[:_SHOWN], error=str(error))  # noqa: TRY400 - its writer is at fault
 
     async def end_clear(self, request: ClearRequest, outcome: str) -> None:
         """See the port."""

@@ -87,6 +87,8 @@ def _parameter_faults(
     except ValidationError as error:
         for finding in findings_of(error, model):
             yield document.fault(("spec", "parameters", *finding.location), finding.problem, finding.allowed)
+    except Exception as error:  # noqa: BLE001 - users' code: its validators may raise anything
+        yield document.fault(("spec", "parameters"), f"their model raised {type(error).__name__}: {error}")
 
 
 def _stand_in(document: Document) -> Strategy | None:

@@ -52,7 +52,7 @@ from .children import Child, Nursery, child_environment
 from .points import Harm, Moment, PlanFile, Point
 from .quick import QUICK, as_environment
 from .recorder import Recorder, Story
-from .service import CONTROL
+from .service import ACCESS_TOKEN, CONTROL
 from .signals import make_cancel, make_signal, raw_event
 
 PATIENCE: Final = 30.0
@@ -76,6 +76,7 @@ class Platform:
         live: orders go to `broker`; else the account is on paper.
         settings: fields of `Settings` to change, see `QUICK`.
         parts: see `manifests.documents`.
+        access_token: what the broker asks of whoever calls it.
         record: keep a story of each signal, which the checks need; a test of a hundred thousand counts by itself.
 
     """
@@ -90,9 +91,11 @@ class Platform:
         settings: Mapping[str, Any] | None = None,
         parts: Mapping[str, dict[str, Any]] | None = None,
         record: bool = True,
+        access_token: str | None = None,
     ) -> None:
         self.folder = folder
         self._record = record
+        self._access_token = access_token
         self.live = live
         self.path = manifests.write(folder, **(parts or {}))
         self.resources = load([self.path])
@@ -134,7 +137,7 @@ class Platform:
     async def _open(self) -> None:
         enter = self._stack.enter_async_context
         day = rules_of(self.resources.feeds[manifests.FEED]).trading_day(time.time_ns())
-        self.broker = await enter(BrokerServer(BrokerCore(trading_day=day)))
+        self.broker = await enter(BrokerServer(BrokerCore(trading_day=day), access_token=self._access_token))
         self._http = await enter(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)))
         self.ports = await enter(connected(self.settings, RealClock()))
         ticks = TopicSpec(market_ticks(manifests.FEED, self.topics.prefix), self._feed.spec.partitions)
@@ -203,6 +206,8 @@ class Platform:
             arguments += ["--broker", f"{manifests.ACCOUNT}={self.broker.url}"]
         self._health.setdefault(name, free_ports(1)[0])
         fields = {**self._fields, "ALPHAPANDA_HEALTH_PORT": str(self._health[name]), **env}
+        if self._access_token is not None:
+            fields[ACCESS_TOKEN] = self._access_token
         log = self.folder / f"{name}.log"
         child = Child(self.nursery, name, arguments, child_environment(**fields), log)
         if name in self.children:

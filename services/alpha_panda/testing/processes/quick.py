@@ -28,6 +28,7 @@ QUICK: Final[dict[str, Any]] = {
     "control_ttl_seconds": 20,
     "drain_timeout_seconds": 10,
     "health_host": LOOPBACK,
+    "metrics_host": LOOPBACK,
     "log_format": "json",
 }
 """Settings under which everything happens within seconds; `settings` of the platform win."""

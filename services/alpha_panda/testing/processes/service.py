@@ -1,6 +1,7 @@
 """What one process of a test platform runs: `alpha-panda service` or `control`, with taps and a broker for tests."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,6 +32,9 @@ CONTROL: Final = "control"
 """Stands for `alpha-panda control` among the services' names."""
 
 EXIT_FAILED: Final = 1
+
+ACCESS_TOKEN: Final = "BROKER_ACCESS_TOKEN"  # noqa: S105 - a variable's name
+"""Variable with the token that the task's brokers ask for, if they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +146,8 @@ class _Traders:
                 send_within=self._send_within,
                 timeout=self._send_within,
                 trading_day=rules_of(feed).trading_day,
+                access_token=partial(os.environ.__getitem__, ACCESS_TOKEN)
+                if ACCESS_TOKEN in os.environ
+                else None,
             )
         return self._live[account]
