@@ -63,10 +63,12 @@ class RestingOrders:
         fresh = [token for token in tokens if token not in self._watched]
         await self._prices.watch(self._feed, self._watcher, tokens)
         self._watched = tuple(tokens)
-        for token in fresh:
-            reading = await self._prices.read(self._feed, token)
-            await self._match(producer, _last_known(token, reading))
-        self._changed.set()
+        try:
+            for token in fresh:
+                reading = await self._prices.read(self._feed, token)
+                await self._match(producer, _last_known(token, reading))
+        finally:  # whatever became of the last quotes: who follows must not wait for the next change of the set
+            self._changed.set()
 
     async def follow(self, producer: Producer) -> None:
         """Match ranges as they come, until cancelled; a graceful stop lets what is being matched come to its end."""

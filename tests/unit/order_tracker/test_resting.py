@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, EventType, OrderType, Side, SignalClass, Validity
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.stored import Outcome
+from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda.order_tracker.service import OrderTracker
 from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.tasks import Crew, Runner
@@ -188,6 +190,23 @@ async def test_an_order_whose_placing_was_never_told_is_watched_too(desk: Desk) 
         await desk.place(desk.limit())
         await tracker.look_after()
         assert await desk.prices.watched(FEED) == {TOKEN}
+
+
+async def test_who_follows_is_woken_although_the_last_quote_could_not_be_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The set is as it should be, so no later look would wake it: what rests would never fill."""
+    async with following(desk) as tracker:
+        signal = desk.limit()
+        await desk.place(signal)
+        with monkeypatch.context() as broken:
+            broken.setattr(
+                desk.prices, "read", AsyncMock(side_effect=DependencyUnavailableError("cache", "gone"))
+            )
+            with pytest.raises(DependencyUnavailableError):
+                await tracker.resting.refresh(desk.producer)
+        await priced(desk, 2400.0, 2400.0, 2400.0)
+        assert await state(desk, signal) is EntryState.FILLED
 
 
 async def test_an_older_look_does_not_undo_a_newer_one(desk: Desk) -> None:
