@@ -10,7 +10,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ("totals",)
+pytest_plugins = ("totals", "sharing")
 pytest.register_assert_rewrite("contracts")  # the suites that several folders subclass
 
 # Cores may be shared: how long one example takes says nothing, the time-out of a whole test does.

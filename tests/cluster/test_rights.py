@@ -37,9 +37,6 @@ from unit.operator.kit import account, feed, strategy
 
 __all__ = ["redis_server"]
 
-pytestmark = pytest.mark.xdist_group("rights")
-"""One worker has the module's own API server."""
-
 ACCOUNT: Final = f"{RELEASE}-operator"
 PLATFORM: Final = f"{RELEASE}-platform"
 KINDS: Final = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")

@@ -19,13 +19,11 @@ TIMEOUT = 300
 """Seconds a test may take on a busy machine; most take half a minute."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has the node: its tests share an installation, and measure. First of all: xdist's hook reads the marks."""
+    """They take long. One worker runs them all: see tests/sharing.py."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("node"))
             item.add_marker(pytest.mark.timeout(TIMEOUT))
 
 
