@@ -137,5 +137,6 @@ async def test_the_days_figures_are_told(clock: VirtualClock) -> None:
         await world.restart()
         again = BookFigures.of(world.details())
         assert (again.signals_today, again.orders_today) == (2, 1)
-        await world.pass_seconds(24 * 3600)
+        await world.clock.advance(24 * 3600)
+        await world.pass_seconds(2)
         assert BookFigures.of(world.details()).signals_today == 0
