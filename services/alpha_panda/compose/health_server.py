@@ -12,9 +12,10 @@ import structlog
 from aiohttp import web
 from msgspec.structs import replace
 
-from alpha_panda.errors import SettingsError
 from alpha_panda.runtime.service import StreamService
-from alpha_panda.runtime.settings import Settings, env_name
+from alpha_panda.runtime.settings import Settings
+
+from .http_server import serving
 
 log = structlog.get_logger()
 
@@ -63,18 +64,6 @@ async def answering_probes(services: Services, settings: Settings) -> AsyncItera
     if not settings.health_port:
         yield None
         return
-    # A probe a second of each kind needs no log line each.
-    runner = web.AppRunner(make_app(services), access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, settings.health_host, settings.health_port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise SettingsError(
-                f"{env_name('health_port')} is {settings.health_port}: {error.strerror or error}; choose a free port"
-            ) from error
+    async with serving(make_app(services), settings.health_host, settings.health_port, "health_port"):
         log.info("answering health probes", host=settings.health_host, port=settings.health_port)
         yield settings.health_port
-    finally:
-        await runner.cleanup()

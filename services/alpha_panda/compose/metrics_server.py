@@ -7,9 +7,10 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from alpha_panda.errors import SettingsError
 from alpha_panda.runtime.metrics.metrics import Metrics
-from alpha_panda.runtime.settings import Settings, env_name
+from alpha_panda.runtime.settings import Settings
+
+from .http_server import serving
 
 log = structlog.get_logger()
 
@@ -39,17 +40,6 @@ async def answering_scrapes(metrics: Metrics, settings: Settings) -> AsyncIterat
     if not settings.metrics_port:
         yield None
         return
-    runner = web.AppRunner(make_app(metrics), access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, settings.metrics_host, settings.metrics_port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise SettingsError(
-                f"{env_name('metrics_port')} is {settings.metrics_port}: {error.strerror or error}; choose a free port"
-            ) from error
+    async with serving(make_app(metrics), settings.metrics_host, settings.metrics_port, "metrics_port"):
         log.info("answering scrapes", host=settings.metrics_host, port=settings.metrics_port)
         yield settings.metrics_port
-    finally:
-        await runner.cleanup()
