@@ -24,6 +24,7 @@ from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.stored import (
     BeginVerdict,
     BookReading,
+    BrokerRow,
     Checkpoint,
     CheckpointClaim,
     ClearRequest,
@@ -33,6 +34,8 @@ from alpha_panda.contracts.stored import (
     Latch,
     OrderFold,
     Outcome,
+    PaceWindow,
+    PortfolioReading,
     PriceRange,
     PriceReading,
     Quote,
@@ -543,6 +546,33 @@ class TokenHolder(Protocol):
 
     def token_expires_at(self) -> int | None:
         """Return until when (UTC ns) the token is valid; None where that is not known. No I/O."""
+
+
+@runtime_checkable
+class PortfolioReader(Protocol):
+    """A trader whose broker keeps positions and money: a paper venue has none beside the account's own book."""
+
+    async def portfolio(self) -> PortfolioReading:
+        """Read what the account holds at its broker; incomplete where a part can't be had. Never raises for the broker."""
+
+
+@runtime_checkable
+class OrderUpdates(Protocol):
+    """A trader whose broker pushes changes of orders, by a socket or by postbacks."""
+
+    def order_updates(self) -> AsyncIterator[BrokerRow | None]:
+        """Yield each pushed row; None where some may have been missed (connected anew): read the book.
+
+        Endless: it connects again by itself, and waits where there is no valid access token. A push may come twice,
+        late, out of order, or never.
+        """
+
+
+class OrderPace(Protocol):
+    """Counts an account's calls to its broker, over all processes that make them."""
+
+    async def take(self, account: str, windows: Sequence[PaceWindow]) -> float:
+        """Count one call in every window and return 0; or count nothing and return the seconds to wait for a free place."""
 
 
 class TraderFactory(Protocol):

@@ -310,7 +310,11 @@ class CheckpointClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrokerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One order as the broker's book shows it."""
+    """One order as the broker's book shows it.
+
+    `amount` is the exact money traded, before fees, where the broker tells its trades (None: average price times
+    quantity). `symbol`, `product`, `placed_by` and `placed_at` (UTC ns) as far as the broker says them.
+    """
 
     broker_order_id: str
     tag: str
@@ -322,6 +326,11 @@ class BrokerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     average_price: Decimal = ZERO
     fees: Decimal = ZERO
     message: str = ""
+    amount: Decimal | None = None
+    symbol: str = ""
+    product: str = ""
+    placed_by: str = ""
+    placed_at: int = 0
 
 
 class BookReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -332,6 +341,47 @@ class BookReading(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     trading_day: str
     rows: tuple[BrokerRow, ...] = ()
+
+
+class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the broker says is held of one instrument under one product; `quantity` is signed, short is negative.
+
+    `realised` is the money won or lost by what was closed today, before fees; prices are per unit.
+    """
+
+    instrument_token: int
+    symbol: str
+    product: str
+    quantity: Decimal
+    average_price: Decimal = ZERO
+    last_price: Decimal = ZERO
+    overnight_quantity: Decimal = ZERO
+    realised: Decimal = ZERO
+
+
+class PortfolioReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A read of what the account holds at its broker. `complete`: everything was answered, for `user`.
+
+    `holdings` are shares owned since before today, which no position shows; `cash` is what the broker lets the account
+    trade with now.
+    """
+
+    complete: bool
+    begun_at: int
+    user: str
+    trading_day: str
+    positions: tuple[BrokerPosition, ...] = ()
+    holdings: tuple[BrokerPosition, ...] = ()
+    cash: Decimal | None = None
+
+
+class PaceWindow(msgspec.Struct, frozen=True):
+    """At most `limit` calls in each `seconds` of the store's clock; windows begin at multiples of it, moved by `offset`."""
+
+    name: str
+    seconds: int
+    limit: int
+    offset: int = 0
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
