@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from alpha_panda_operator.clock import moment
 from alpha_panda_operator.names import (
     APPLIED,
@@ -225,6 +227,18 @@ def _unmounted_since(status: Mapping[str, Any]) -> float | None:
     return None
 
 
+def last_words(log: str) -> str:
+    """Return what a container said last, on one line: Kubernetes hands on the end of its log, traceback and all."""
+    last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
+    try:
+        told = msgspec.json.decode(last, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return last
+    event, error = str(told.get("event", "")), str(told.get("error") or told.get("exception") or "")
+    why = next((line.strip() for line in reversed(error.splitlines()) if line.strip()), "")
+    return ": ".join(part for part in (event, why) if part) or last
+
+
 def _trouble(status: Mapping[str, Any]) -> tuple[str, str]:
     for item in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         waiting = (item.get("state") or {}).get("waiting") or {}
@@ -243,7 +257,7 @@ def _trouble(status: Mapping[str, Any]) -> tuple[str, str]:
             return "MissingSecret", said
         if reason in _CRASHING or (item.get("restartCount", 0) >= _ENOUGH_RESTARTS and ended):
             code = f"exit code {ended['exitCode']}" if "exitCode" in ended else waiting.get("message", "")
-            said = str(ended.get("message") or "").strip()
+            said = last_words(str(ended.get("message") or ""))
             return "CrashLoop", f"{reason or ended.get('reason', 'ended')}, {code}" + (
                 f": {said}" if said else ""
             )

@@ -453,7 +453,7 @@ def test_many_strategies_cost_little(crowd: Crowd) -> None:
     operator.started()
     seconds = crowd.settled() - began
     restarted = Sample.of(operator)
-    say(f"restarted: settled after {seconds:.1f} s; {restarted}")
+    say(f"restarted: settled after {seconds:.1f} s; {restarted.since(Sample(0, 0, 0, Counter(), began))}")
     assert not crowd.behind()
     assert restarted.requests("apply", "merge", "patch", "delete", "post") <= 10, "needless writes"
     assert max(restarted.peak, changed.peak) < MEGABYTES

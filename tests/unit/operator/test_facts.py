@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alpha_panda_operator.facts import child_fact, covers, fingerprint, foreign_fields, pod_fact
+from alpha_panda_operator.facts import child_fact, covers, fingerprint, foreign_fields, last_words, pod_fact
 from alpha_panda_operator.names import FIELD_MANAGER, Key
 from unit.operator.kit import START, child, with_metadata
 
@@ -119,6 +119,23 @@ def test_a_pods_trouble_is_told_in_the_words_of_who_knows(
 ) -> None:
     found = pod(status)
     assert (found.trouble, words in found.message) == (trouble, True), found
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", ""),
+        ("  \n", ""),
+        ("starting\nTraceback (most recent call last):\n  File x\nValueError: no such key\n\n", "ValueError: no such key"),
+        ('{"event": "starts"}\n{"event": "service failed", "error": "kafka: refused"}\n', "service failed: kafka: refused"),
+        ('{"event": "died", "exception": "Traceback\\n  File x\\nKeyError: 1"}', "died: KeyError: 1"),
+        ('{"level": "info"}', '{"level": "info"}'),
+        ('half of a line", "event": "x"}', 'half of a line", "event": "x"}'),
+        ("[1, 2]", "[1, 2]"),
+    ],
+)  # fmt: skip
+def test_of_a_crashed_containers_log_its_last_words_are_told(log: str, words: str) -> None:
+    assert last_words(log) == words
 
 
 def test_objects_of_others_are_no_facts() -> None:
