@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from alpha_panda_operator.store import Store, Stores
 from cluster.operator_process import ROOT, SECONDS, Desk, OperatorProcess
 from harness.cluster import Cluster
 from harness.kubectl import Kubectl
+from harness.resources import release
 
 T = TypeVar("T")
 
@@ -99,16 +99,6 @@ def desk(
         yield made
         assert operator.process.poll() is None, operator.tail()
         release(made.kubectl)
-
-
-def release(kubectl: Kubectl) -> None:
-    """Let a namespace go at once."""
-    for kind in ("strategies", "brokeraccounts", "marketfeeds"):
-        for item in kubectl.list(kind):
-            name = item["metadata"]["name"]
-            with suppress(DependencyUnavailableError):  # gone by itself meanwhile
-                kubectl("delete", kind, name, "--wait=false")
-                kubectl("patch", kind, name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
 
 
 def with_store(desk: Desk, redis_url: str, work: Callable[[Store], Awaitable[T]]) -> T:

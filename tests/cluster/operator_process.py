@@ -1,6 +1,5 @@
 """The operator as a real process against a real API server, and what tests ask of both."""
 
-import json
 import os
 import signal
 import subprocess
@@ -180,17 +179,18 @@ class Desk:
 
     def apply(self, *resources: Mapping[str, Any]) -> None:
         """Apply resources as a user of this installation does."""
-        for resource in resources:
-            metadata = dict(resource["metadata"])
-            made = {"name": metadata["name"], "labels": {INSTALLATION_LABEL: self.installation}}
-            made |= {name: metadata[name] for name in ("annotations",) if name in metadata}
-            kept = {name: resource[name] for name in ("apiVersion", "kind", "spec")}
-            self.kubectl.apply({**kept, "metadata": made})
+        self.kubectl.apply(*map(self._labelled, resources))
+
+    def _labelled(self, resource: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = dict(resource["metadata"])
+        made = {"name": metadata["name"], "labels": {INSTALLATION_LABEL: self.installation}}
+        made |= {name: metadata[name] for name in ("annotations",) if name in metadata}
+        kept = {name: resource[name] for name in ("apiVersion", "kind", "spec")}
+        return {**kept, "metadata": made}
 
     def condition(self, kind: str, name: str, type_: str) -> dict[str, Any]:
         """Return a condition; empty while there is none."""
-        found = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
-        conditions = (json.loads(found).get("status") or {}).get("conditions", []) if found.strip() else []
+        conditions = (self.kubectl.find(kind, name).get("status") or {}).get("conditions", [])
         return next((item for item in conditions if item["type"] == type_), {})
 
     def expect(  # noqa: PLR0917 - a condition's parts, in their order

@@ -60,6 +60,12 @@ def kubectl(served: Kubectl, namespace: str) -> Kubectl:
     return served.within(namespace)
 
 
+@pytest.fixture
+def trial(served: Kubectl) -> Kubectl:
+    """The same for what is only tried, which leaves nothing: a namespace each would cost more than the tests."""
+    return served.within("default")
+
+
 def create(kubectl: Kubectl, manifest: Manifest) -> str:
     """Create for trial; return what kubectl said of it."""
     return kubectl("create", "--dry-run=server", "-f", "-", stdin=as_text(manifest))
@@ -73,17 +79,17 @@ def refusal(kubectl: Kubectl, manifest: Manifest) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_schema_is_structural_and_its_rules_are_cheap_enough(kubectl: Kubectl, kind: str) -> None:
-    found = kubectl.get("crd", f"{crd_rules.NAMES[kind].plural}.{crds.GROUP}")
+def test_the_schema_is_structural_and_its_rules_are_cheap_enough(trial: Kubectl, kind: str) -> None:
+    found = trial.get("crd", f"{crd_rules.NAMES[kind].plural}.{crds.GROUP}")
     conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
     assert conditions["Established"] == "True"
     assert "NonStructuralSchema" not in conditions
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_server_keeps_the_schema_as_it_is_written(kubectl: Kubectl, kind: str) -> None:
+def test_the_server_keeps_the_schema_as_it_is_written(trial: Kubectl, kind: str) -> None:
     """What the API server drops or rewrites would be drift for whoever compares it with git."""
-    (kept,) = kubectl.get("crd", f"{crd_rules.NAMES[kind].plural}.{crds.GROUP}")["spec"]["versions"]
+    (kept,) = trial.get("crd", f"{crd_rules.NAMES[kind].plural}.{crds.GROUP}")["spec"]["versions"]
     (written,) = crds.crd(kind)["spec"]["versions"]
     assert kept["schema"] == written["schema"]
     assert kept["additionalPrinterColumns"] == written["additionalPrinterColumns"]
@@ -93,15 +99,15 @@ def test_the_server_keeps_the_schema_as_it_is_written(kubectl: Kubectl, kind: st
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_wrong_manifest_is_refused_with_the_field_and_the_reason(kubectl: Kubectl, case: Wrong) -> None:
-    said = refusal(kubectl, case.manifest)
+def test_a_wrong_manifest_is_refused_with_the_field_and_the_reason(trial: Kubectl, case: Wrong) -> None:
+    said = refusal(trial, case.manifest)
     for word in case.server:
         assert word in said
 
 
 @pytest.mark.parametrize("manifest", GOOD, ids=lambda manifest: manifest["metadata"]["name"])
-def test_what_the_cases_spoil_is_good(kubectl: Kubectl, manifest: Manifest) -> None:
-    assert "created (server dry run)" in create(kubectl, manifest)
+def test_what_the_cases_spoil_is_good(trial: Kubectl, manifest: Manifest) -> None:
+    assert "created (server dry run)" in create(trial, manifest)
 
 
 TAKEN = [
@@ -116,10 +122,10 @@ TAKEN = [
 
 @pytest.mark.parametrize(("name", "base", "changes"), TAKEN, ids=[name for name, _, _ in TAKEN])
 def test_what_the_page_says_only_the_operator_sees_is_taken(
-    kubectl: Kubectl, name: str, base: Manifest, changes: dict[str, Any]
+    trial: Kubectl, name: str, base: Manifest, changes: dict[str, Any]
 ) -> None:
     """Should a later schema refuse one of these, `crd_rules.OPERATOR_ONLY` and the page are to be shortened."""
-    assert "created (server dry run)" in create(kubectl, changed(base, changes))
+    assert "created (server dry run)" in create(trial, changed(base, changes))
 
 
 # ------------------------------------------------------------------------------------------- what is right
@@ -128,11 +134,9 @@ NUMBERS = ["12.5", 12.5, 7, "7", 0, "0", 0.05, "0.00000001"]
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=repr)
-def test_a_number_is_taken_with_and_without_quotes_and_kept_as_it_is(
-    kubectl: Kubectl, number: object
-) -> None:
+def test_a_number_is_taken_with_and_without_quotes_and_kept_as_it_is(trial: Kubectl, number: object) -> None:
     manifest = changed(ACCOUNT, {"spec/paper/slippageBps": number})
-    said = kubectl("create", "--dry-run=server", "--output=json", "-f", "-", stdin=as_text(manifest))
+    said = trial("create", "--dry-run=server", "--output=json", "-f", "-", stdin=as_text(manifest))
     kept = json.loads(said)["spec"]["paper"]["slippageBps"]
     assert (kept, type(kept)) == (number, type(number))
 
@@ -156,10 +160,8 @@ def test_a_number_is_taken_with_and_without_quotes_and_kept_as_it_is(
     ],
     ids=lambda value: "" if "kind" in value else ",".join(value),
 )
-def test_what_only_a_cluster_needs_is_taken(
-    kubectl: Kubectl, base: Manifest, changes: dict[str, Any]
-) -> None:
-    assert "created (server dry run)" in create(kubectl, changed(base, changes))
+def test_what_only_a_cluster_needs_is_taken(trial: Kubectl, base: Manifest, changes: dict[str, Any]) -> None:
+    assert "created (server dry run)" in create(trial, changed(base, changes))
 
 
 def test_ten_thousand_instruments_are_taken_by_server_side_apply(kubectl: Kubectl) -> None:

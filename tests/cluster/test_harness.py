@@ -90,6 +90,17 @@ def test_an_object_of_a_new_kind_is_stored_and_read_back(kubectl: Kubectl) -> No
     assert kubectl.get("trial", "one")["spec"] == {"low": 1, "high": 2}
 
 
+def test_what_is_not_there_is_nothing_and_to_get_it_is_refused_in_kubectls_words(kubectl: Kubectl) -> None:
+    for kind in ("configmap", "secrets", "endpoints"):  # the last is read by kubectl
+        assert kubectl.find(kind, "none") == {}
+        assert not kubectl.exists(kind, "none")
+        with pytest.raises(DependencyUnavailableError, match='"none" not found'):
+            kubectl.get(kind, "none")
+    kubectl("create", "configmap", "one")
+    assert kubectl.find("configmap", "one") == kubectl.get("configmap", "one")
+    assert kubectl.exists("configmap", "one")
+
+
 def test_a_service_account_may_do_what_its_role_says_and_no_more(
     cluster: Cluster, kubectl: Kubectl, namespace: str
 ) -> None:

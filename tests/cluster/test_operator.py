@@ -19,7 +19,6 @@ from cluster.operator_fixtures import (
     home,
     operator,
     redis_server,
-    release,
     set_platform,
     with_store,
 )
@@ -27,6 +26,7 @@ from cluster.operator_process import SECONDS, Desk, OperatorProcess
 from cluster.test_operator_conditions import BA, MF, STRAT, all_three, be_ready, pods_of
 from harness.cluster import Cluster
 from harness.kubectl import Kubectl
+from harness.resources import release
 from unit.operator.kit import account, feed, strategy
 
 __all__ = ["crds", "desk", "home", "operator", "redis_server"]
@@ -70,8 +70,8 @@ def test_what_is_deleted_comes_back(desk: Desk, kind: str, name: str) -> None:
     desk.kubectl("delete", kind, name, "--wait=false")
 
     def back() -> bool:
-        found = desk.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
-        return bool(found.strip()) and json.loads(found)["metadata"]["uid"] != uid
+        found = desk.kubectl.find(kind, name)
+        return bool(found) and found["metadata"]["uid"] != uid
 
     desk.operator.until(back, f"{kind}/{name} comes back")
 
@@ -285,16 +285,19 @@ def test_an_account_in_use_keeps_its_pods_also_when_it_is_deleted_in_the_foregro
     desk.expect(BA, "paper", "Progressing", "True", "Deleting", "Strategy momo still use it")
 
     def served() -> str:
-        found = desk.kubectl("get", "deployment", "paper-risk", "--ignore-not-found", "--output=json")
-        metadata = json.loads(found)["metadata"] if found.strip() else {}
+        metadata = desk.kubectl.find("deployment", "paper-risk").get("metadata", {})
         return "" if "deletionTimestamp" in metadata else metadata.get("uid", "")
 
-    desk.operator.until(lambda: bool(served()), "risk is there again")
-    time.sleep(3)  # whoever fights over it would have by then
-    uid = served()
-    assert uid
-    time.sleep(3)
-    assert served() == uid
+    uid, since = served(), time.monotonic()
+
+    def stays() -> bool:
+        """Whether one and the same has been there for as long as a fight over it would not leave it."""
+        nonlocal uid, since
+        if (found := served()) != uid:
+            uid, since = found, time.monotonic()
+        return bool(uid) and time.monotonic() - since > 6
+
+    desk.operator.until(stays, "risk is there again, and stays")
 
 
 # ------------------------------------------------------------------------------------------ several operators

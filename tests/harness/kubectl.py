@@ -78,20 +78,27 @@ class Kubectl:
             DependencyUnavailableError: there is none, or it can't be read.
 
         """
+        return self._read(kind, name) or json.loads(self("get", kind, name, "--output=json"))
+
+    def find(self, kind: str, name: str) -> dict[str, Any]:
+        """Return one object, empty if there is none."""
         found = self._read(kind, name)
-        return json.loads(self("get", kind, name, "--output=json")) if found is None else found
+        if found is None:
+            found = json.loads(self("get", kind, name, "--ignore-not-found", "--output=json") or "{}")
+        return found
 
     def list(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         """Return all objects of a kind; further arguments as kubectl takes them (`--selector=…`)."""
-        found = self._read(kind, "", *arguments)
-        if found is None:
-            found = json.loads(self("get", kind, *arguments, "--output=json"))
+        found = self._read(kind, "", *arguments) or json.loads(self("get", kind, *arguments, "--output=json"))
         items: list[dict[str, Any]] = found["items"]
         return items
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether there is such an object."""
-        return bool(self("get", kind, name, "--ignore-not-found", "--output=name").strip())
+        found = self._read(kind, name)
+        if found is None:
+            return bool(self("get", kind, name, "--ignore-not-found", "--output=name").strip())
+        return bool(found)
 
     def _read(self, kind: str, name: str, *arguments: str) -> dict[str, Any] | None:
         return None if self.options else read(self.kubeconfig, self.namespace, kind, name, *arguments)

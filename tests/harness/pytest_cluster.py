@@ -20,6 +20,7 @@ from alpha_panda.errors import AlphaPandaError
 
 from . import versions
 from .build import existing_program, find_program
+from .cache import locked
 from .cluster import KUBECONFIG_VARIABLE, Cluster
 from .command import wait_until
 from .control_plane import ControlPlane
@@ -34,6 +35,7 @@ PROGRAMS: Final = {
     "control_plane": versions.CONTROL_PLANE,
     "own_control_plane": versions.CONTROL_PLANE,
     "simulated_cluster": versions.KWOK,
+    "node_possible": versions.NODE,
     "real_cluster": versions.NODE,
 }
 """What must be there before a test with such a fixture begins."""
@@ -52,7 +54,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _prepare(fixture: str) -> None:
-    if fixture == "real_cluster" and why_not():
+    if PROGRAMS[fixture] is versions.NODE and why_not():
         return
     for name in PROGRAMS[fixture]:
         if existing_program(name) is None:
@@ -85,17 +87,28 @@ def simulated_cluster(
 
 
 @pytest.fixture(scope="session")
+def node_possible() -> None:
+    """For a test that starts a node of its own: skipped where none can run.
+
+    With CI=true it fails there, unless the reason is the machine's kind.
+    """
+    if reason := why_not():
+        _refuse(reason)
+
+
+@pytest.fixture(scope="session")
 def real_cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
     """A cluster that runs pods, with our image, Kafka's and Redis' on its node; shared by the session's workers.
 
-    Skipped where none can run; with CI=true it fails there, unless the reason is the machine's kind.
+    Where none can run: as `node_possible` says.
     """
-    if not os.environ.get(KUBECONFIG_VARIABLE) and (reason := why_not()):
-        _refuse(reason)
+    if not os.environ.get(KUBECONFIG_VARIABLE):
+        request.getfixturevalue("node_possible")
     with _cluster("real", request, tmp_path_factory) as cluster:
-        import_images(cluster, *_test_images())
+        with locked(Path(cluster.folder) / "images.lock"):  # who comes second finds them there
+            import_images(cluster, *_test_images())
         yield cluster
 
 

@@ -1,7 +1,7 @@
 """Reads objects straight from the API server: a test polls hundreds of times, and a kubectl each costs 0.1 s of a core.
 
 Only what waiting needs: `get` and `list` of common kinds by the token of a kubeconfig of ours. Whatever else there is
-(another kubeconfig, another kind, no such object) gives None, and kubectl is asked, whose words a person knows.
+(another kubeconfig, another kind, no answer) gives None, and kubectl is asked, whose words a person knows.
 """
 
 import http.client
@@ -24,9 +24,11 @@ _PLACES: Final = {
     "api/v1": ("pods", "configmaps", "events", "services", "serviceaccounts", "secrets"),
     "apis/apps/v1": ("deployments", "replicasets", "statefulsets"),
     "apis/batch/v1": ("jobs",),
+    "apis/networking.k8s.io/v1": ("networkpolicies",),
+    "apis/policy/v1": ("poddisruptionbudgets",),
     OURS: ("strategies", "brokeraccounts", "marketfeeds"),
 }
-_SINGULAR: Final = {"strategies": "strategy"}
+_SINGULAR: Final = {"strategies": "strategy", "networkpolicies": "networkpolicy"}
 
 PATHS: Final = {
     name: f"{place}/namespaces/{{}}/{plural}"
@@ -47,7 +49,7 @@ class _Server:
     local: threading.local
 
     def ask(self, path: str) -> dict[str, Any] | None:
-        """Return the answer to a GET, None unless it is 200; a connection that had ended is made anew once."""
+        """Return the answer to a GET, empty if that is 404, None if another; an ended connection is made anew once."""
         for fresh in (False, True):
             connection = self._connection(fresh=fresh)
             try:
@@ -56,6 +58,8 @@ class _Server:
                 body = answer.read()
             except (OSError, http.client.HTTPException):
                 continue
+            if answer.status == http.HTTPStatus.NOT_FOUND:
+                return {}
             return json.loads(body) if answer.status == http.HTTPStatus.OK else None
         return None
 
@@ -85,7 +89,7 @@ def _server(kubeconfig: Path, _: int) -> _Server | None:
 def read(
     kubeconfig: Path, namespace: str, kind: str, name: str = "", *arguments: str
 ) -> dict[str, Any] | None:
-    """Return an object, or a list's answer without a name; None: ask kubectl."""
+    """Return an object, or a list's answer without a name; empty: there is none; None: ask kubectl."""
     path = PATHS.get(kind)
     words = [word.partition("=") for word in arguments]
     if path is None or not namespace or any(word[0] != "--selector" for word in words):
@@ -96,7 +100,7 @@ def read(
     query = "?" + urlencode({"labelSelector": words[0][2]}) if words else ""
     tail = f"/{quote(name)}" if name else ""
     found = server.ask(f"/{path.format(quote(namespace))}{tail}{query}")
-    return None if found is None else _as_kubectl_shows(found)
+    return _as_kubectl_shows(found) if found else found
 
 
 def _as_kubectl_shows(found: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import secrets
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,26 @@ import pytest
 from e2e.node.desk import BUSY, Desk
 from e2e.node.installation import Installation
 from harness.cluster import Cluster
-from harness.pytest_cluster import namespace, pytest_collection_finish, real_cluster
+from harness.pytest_cluster import namespace, node_possible, pytest_collection_finish, real_cluster
 
-__all__ = ["cluster", "namespace", "pytest_collection_finish", "real_cluster"]
+__all__ = ["cluster", "namespace", "node_possible", "pytest_collection_finish", "real_cluster"]
 
 HERE = Path(__file__).parent
 TIMEOUT = 300
 """Seconds a test may take on a busy machine; most take half a minute."""
 
 
+LAST = "test_uninstall.py"
+"""After it, whoever is next would install the chart anew."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They take long. One worker runs them all: see tests/sharing.py."""
+    """They take long. Which worker runs what: see tests/sharing.py."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(TIMEOUT))
+    items.sort(key=lambda item: item.path == HERE / LAST)
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +59,20 @@ def _new_desk(installation: Installation) -> Desk:
     return Desk(installation, name)
 
 
+@contextmanager
+def _opened(installation: Installation) -> Iterator[Desk]:
+    desk = _new_desk(installation)
+    try:
+        yield desk
+    finally:
+        desk.close()
+
+
 @pytest.fixture
 def desk(installation: Installation) -> Iterator[Desk]:
-    """A namespace; what is left in it goes afterwards."""
-    made = _new_desk(installation)
-    try:
+    """A namespace; it goes afterwards, with what is left in it."""
+    with _opened(installation) as made:
         yield made
-    finally:
-        made.close()
-        made.kubectl("delete", "namespace", made.namespace, "--wait=false")
 
 
 @pytest.fixture
@@ -70,6 +81,22 @@ def busy(desk: Desk) -> Desk:
     desk.apply(BUSY)
     desk.trades()
     return desk
+
+
+@pytest.fixture(scope="module")
+def _shared_desk(_installation: Installation) -> Iterator[Desk]:
+    _installation.ensure()
+    with _opened(_installation) as made:
+        yield made
+
+
+@pytest.fixture
+def shared(_shared_desk: Desk) -> Iterator[Desk]:
+    """The same as `busy`, one for the tests of a file, each of which leaves it trading: eight pods take ten seconds."""
+    _shared_desk.apply(BUSY)
+    _shared_desk.trades()
+    with _shared_desk.stack:  # its tapes end with the test
+        yield _shared_desk
 
 
 @pytest.fixture

@@ -12,15 +12,18 @@ from alpha_panda.errors import DependencyUnavailableError
 from e2e.node.installation import ROOT, Installation
 from e2e.node.tape import Tape
 from harness.kubectl import Kubectl
+from harness.resources import release
 
 SECONDS: Final = 90.0
-KINDS: Final = ("strategies", "brokeraccounts", "marketfeeds")
 ROLES: Final = ("market-feed", "feed-cacher", "strategy", "risk", "engine", "order-tracker")
 EXAMPLE: Final = ROOT / "examples" / "01-paper-momentum"
 BUSY: Final = Path(__file__).parent / "manifests" / "busy.yaml"
 
 HOPELESS: Final = 4
 """Restarts of a container that no test causes."""
+
+LOOK: Final = 1.0
+"""Seconds between two looks for such a container, while something else is waited for."""
 
 READY: Final = {
     "marketfeeds": ("Accepted", "Ready", "FeedFresh"),
@@ -47,6 +50,12 @@ class Desk:
         """Begin to read what an account's topics tell; they must be there."""
         made = Tape(self.installation.kafka_port, self.installation.redis_port, f"{self.namespace}.", account)
         return self.stack.enter_context(made)
+
+    def follow(self) -> Tape:
+        """Begin to read; return when what is read is of now, whatever the desk has done before."""
+        began, tape = time.time(), self.tape()
+        self.wait_until(lambda: tape.last_call() > began, "an order that is sent now")
+        return tape
 
     # ---------------------------------------------------------------------------------------- resources
 
@@ -88,25 +97,15 @@ class Desk:
         self.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
 
     def close(self) -> None:
-        """Stop reading, and take all resources down, by force where that takes long: the next test must not wait."""
-        self.stack.close()
-        self.kubectl("delete", ",".join(KINDS), "--all", "--wait=false")
-        try:
-            self.gone()
-        finally:
-            for kind in KINDS:
-                for item in self.kubectl.list(kind):
-                    name = item["metadata"]["name"]
-                    self.kubectl(
-                        "patch", kind, name, "--type=merge", '--patch={"metadata":{"finalizers":null}}'
-                    )
+        """Stop reading, and take everything away at once: how resources end is what tests of their own look at.
 
-    def gone(self, seconds: float = SECONDS) -> None:
-        """Wait until no resource is left."""
-        kinds = ",".join(KINDS)
-        self.installation.wait_until(
-            lambda: not self.kubectl("get", kinds, "--output=name").strip(), f"no {kinds}", seconds
-        )
+        Nothing is left to the operator, and no pod is asked to end: eight that drain would be waited for after each test,
+        or slow the next one down.
+        """
+        self.stack.close()
+        self.installation.cluster.kubectl("delete", "namespace", self.namespace, "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
+        release(self.kubectl)
 
     # --------------------------------------------------------------------------------------------- pods
 
@@ -127,14 +126,22 @@ class Desk:
     def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait; the error says how the cluster is. A pod that crashes again and again ends the wait."""
 
+        next_look = time.monotonic()
+
         def looked() -> bool:
-            hopeless = [pod["metadata"]["name"] for pod in self.pods() if _restarts(pod) >= HOPELESS]
-            if hopeless:
-                log = self.kubectl("logs", hopeless[0], "--previous", "--tail=20")
-                raise DependencyUnavailableError("test cluster", f"{what}: {hopeless} crash:\n{log}")
+            nonlocal next_look
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK
+                self._must_not_crash(what)
             return holds()
 
         self.installation.wait_until(looked, what, seconds)
+
+    def _must_not_crash(self, what: str) -> None:
+        hopeless = [pod["metadata"]["name"] for pod in self.pods() if _restarts(pod) >= HOPELESS]
+        if hopeless:
+            log = self.kubectl("logs", hopeless[0], "--previous", "--tail=20")
+            raise DependencyUnavailableError("test cluster", f"{what}: {hopeless} crash:\n{log}")
 
 
 def _restarts(pod: Mapping[str, Any]) -> int:

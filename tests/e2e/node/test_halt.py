@@ -1,4 +1,7 @@
-"""Trading stops when a person says so, by whatever way, within the time that is promised; and goes on when they say so."""
+"""What a person changes acts within the time that is promised, by whatever way: trading stops, goes on, has a lower limit.
+
+All on one desk: nothing here replaces a pod.
+"""
 
 import os
 import subprocess
@@ -7,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from alpha_panda.contracts.codes import Code
 from e2e.node.desk import BUSY, Desk
 from e2e.node.installation import NAME
 from e2e.node.tape import Tape
@@ -51,58 +55,55 @@ def stops(desk: Desk, tape: Tape, since: float, limit: float) -> float:
     return tape.last_call() - since
 
 
-def test_a_halt_by_kubectl_is_the_last_call_within_seconds(busy: Desk, tell: Tell) -> None:
-    tape = busy.tape()
-    tape.trades_on()
+def test_a_halt_by_kubectl_is_the_last_call_within_seconds(shared: Desk, tell: Tell) -> None:
+    tape = shared.follow()
     for kind, name in (("brokeraccounts", "paper"), ("strategies", "busy")):
-        before = busy.uids()
+        before = shared.uids()
         asked = time.time()
-        busy.patch(kind, name, {"tradingState": "Halted"})
-        last = stops(busy, tape, asked, 1 + WITHIN)
+        shared.patch(kind, name, {"tradingState": "Halted"})
+        last = stops(shared, tape, asked, 1 + WITHIN)
         tell(f"{kind} Halted by kubectl: last broker call {last:+.2f} s after the command was typed")
         assert last < 1 + WITHIN
-        busy.expect(kind, name, "TradingAllowed", "False", "Halted")
-        assert busy.uids() == before
+        shared.expect(kind, name, "TradingAllowed", "False", "Halted")
+        assert shared.uids() == before
         again = time.time()
-        busy.patch(kind, name, {"tradingState": "Active"})
+        shared.patch(kind, name, {"tradingState": "Active"})
         first = tape.trades_on(1)
         tell(f"{kind} Active again: first order {first - again:.2f} s after the command was typed")
-        busy.expect(kind, name, "TradingAllowed", "True", "Active")
+        shared.expect(kind, name, "TradingAllowed", "True", "Active")
 
 
-def test_a_halt_by_the_plugin_holds_until_its_latch_is_named(busy: Desk, tell: Tell) -> None:
-    tape = busy.tape()
-    tape.trades_on()
+def test_a_halt_by_the_plugin_holds_until_its_latch_is_named(shared: Desk, tell: Tell) -> None:
+    tape = shared.follow()
     asked = time.time()
-    kubectl_alpha_panda(busy, "halt", "paper", "--reason=a test", "--latch=by-hand", "-n", busy.namespace)
+    kubectl_alpha_panda(shared, "halt", "paper", "--reason=a test", "--latch=by-hand", "-n", shared.namespace)
     typed = time.time() - asked
-    last = stops(busy, tape, asked, typed + WITHIN)
+    last = stops(shared, tape, asked, typed + WITHIN)
     tell(f"kubectl alpha-panda halt: took {typed:.2f} s, last broker call {last:+.2f} s after it was typed")
     assert last < typed + WITHIN
-    busy.expect("brokeraccounts", "paper", "TradingAllowed", "False", "Latched")
-    (latch,) = busy.kubectl.get("brokeraccounts", "paper")["status"]["latches"]
+    shared.expect("brokeraccounts", "paper", "TradingAllowed", "False", "Latched")
+    (latch,) = shared.kubectl.get("brokeraccounts", "paper")["status"]["latches"]
     assert (latch["id"], latch["reason"], latch["state"]) == ("by-hand", "a test", "Halted")
 
     # What git has says Active, again and again: it releases nothing.
     calls = len(tape.called)
-    busy.apply(BUSY)
-    busy.patch("brokeraccounts", "paper", {"tradingState": "Halted"})
-    busy.apply(BUSY)
-    busy.patch("brokeraccounts", "paper", {"tradingState": "Active"})
-    _stays(busy, tape, calls)
+    shared.apply(BUSY)
+    shared.patch("brokeraccounts", "paper", {"tradingState": "Halted"})
+    shared.apply(BUSY)
+    shared.patch("brokeraccounts", "paper", {"tradingState": "Active"})
+    _stays(shared, tape, calls)
 
     again = time.time()
-    busy.patch("brokeraccounts", "paper", {"clearLatch": ["by-hand"]})
+    shared.patch("brokeraccounts", "paper", {"clearLatch": ["by-hand"]})
     first = tape.trades_on(1)
     tell(f"spec.clearLatch: first order {first - again:.2f} s after the command was typed")
-    busy.expect("brokeraccounts", "paper", "TradingAllowed", "True", "Active")
-    assert not busy.kubectl.get("brokeraccounts", "paper")["status"].get("latches")
+    shared.expect("brokeraccounts", "paper", "TradingAllowed", "True", "Active")
+    assert not shared.kubectl.get("brokeraccounts", "paper")["status"].get("latches")
 
 
-def test_the_platform_is_halted_by_its_config_map_and_by_the_plugin(busy: Desk, tell: Tell) -> None:
-    tape = busy.tape()
-    tape.trades_on()
-    home = busy.installation.kubectl
+def test_the_platform_is_halted_by_its_config_map_and_by_the_plugin(shared: Desk, tell: Tell) -> None:
+    tape = shared.follow()
+    home = shared.installation.kubectl
 
     def platform(state: str) -> float:
         asked = time.time()
@@ -111,10 +112,10 @@ def test_the_platform_is_halted_by_its_config_map_and_by_the_plugin(busy: Desk, 
         return asked
 
     try:
-        last = stops(busy, tape, platform("Halted"), 1 + WITHIN)
+        last = stops(shared, tape, platform("Halted"), 1 + WITHIN)
         tell(f"ConfigMap Halted: last broker call {last:+.2f} s after the command was typed")
         assert last < 1 + WITHIN
-        busy.expect("strategies", "busy", "TradingAllowed", "False", "Halted")
+        shared.expect("strategies", "busy", "TradingAllowed", "False", "Halted")
     finally:
         platform("Active")
     tape.trades_on(1)
@@ -122,15 +123,34 @@ def test_the_platform_is_halted_by_its_config_map_and_by_the_plugin(busy: Desk, 
     asked = time.time()
     said: list[Any] = []
     try:
-        said.append(kubectl_alpha_panda(busy, "halt", "--all", "--reason=a test", "--latch=everything"))
+        said.append(kubectl_alpha_panda(shared, "halt", "--all", "--reason=a test", "--latch=everything"))
         typed = time.time() - asked
-        last = stops(busy, tape, asked, typed + WITHIN)
+        last = stops(shared, tape, asked, typed + WITHIN)
         tell(f"halt --all: took {typed:.2f} s, last broker call {last:+.2f} s after it was typed")
         assert last < typed + WITHIN
-        busy.expect("brokeraccounts", "paper", "TradingAllowed", "False", "Latched")
+        shared.expect("brokeraccounts", "paper", "TradingAllowed", "False", "Latched")
     finally:
-        kubectl_alpha_panda(busy, "resume", "--all", "--latch=everything")
+        kubectl_alpha_panda(shared, "resume", "--all", "--latch=everything")
     tape.trades_on(1)
+
+
+def test_a_limit_that_is_changed_acts_without_a_restart(shared: Desk, tell: Tell) -> None:
+    tape = shared.follow()
+    before = shared.uids()
+
+    def refused() -> int:
+        stories = list(tape.recorder.stories.values())
+        return sum(Code.MAX_ORDER_QUANTITY.value in story.codes for story in stories)
+
+    began = time.monotonic()
+    shared.patch("brokeraccounts", "paper", {"risk": {"maxOrderQuantity": "0.5"}})
+    shared.wait_until(lambda: refused() >= 2, f"orders are refused; {tape.explain()}")
+    tell(f"a lower limit: orders refused {time.monotonic() - began:.1f} s after the command was typed")
+    began = time.monotonic()
+    shared.patch("brokeraccounts", "paper", {"risk": {"maxOrderQuantity": "1000"}})
+    tape.trades_on()
+    tell(f"the limit back: three orders sent {time.monotonic() - began:.1f} s after the command was typed")
+    assert shared.uids() == before
 
 
 def _stays(desk: Desk, tape: Tape, calls: int, seconds: float = 4.0) -> None:

@@ -1,20 +1,17 @@
 """What the real node promises to the tests that use it: our image runs as it will, names resolve, Kafka and Redis serve."""
 
 import json
-import signal
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 import redis
 
 from harness.cluster import Cluster
-from harness.command import run, wait_until
+from harness.command import wait_until
 from harness.images import KAFKA_IMAGE, PROJECT_IMAGE, REDIS_IMAGE
 from harness.kubectl import Kubectl
-from harness.leftovers import group_folders
-from harness.remains import processes_of, start_session
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +36,20 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def failing(cluster: Cluster) -> Iterator[Kubectl]:
+    """Two pods that fail, from the first test on: only after fifteen seconds does the kubelet say that one crashes."""
+    name = f"failing-{secrets.token_hex(5)}"
+    cluster.kubectl("create", "namespace", name)
+    kubectl = cluster.kubectl.within(name)
+    wait_until(lambda: kubectl.exists("serviceaccount", "default"), "its account", SECONDS)
+    fails = pod("fails", PROJECT_IMAGE, **python("raise SystemExit(3)"))
+    fails["spec"]["restartPolicy"] = "Always"
+    kubectl.apply(fails, pod("missing", "localhost/nowhere:1"))
+    yield kubectl
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
@@ -176,53 +187,10 @@ def test_a_kafka_pod_keeps_and_gives_records(kubectl: Kubectl) -> None:
     assert says(kubectl, "client") == "said"
 
 
-def test_a_pod_that_fails_is_seen_to_fail(kubectl: Kubectl) -> None:
-    manifest = pod("fails", PROJECT_IMAGE, **python("raise SystemExit(3)"))
-    manifest["spec"]["restartPolicy"] = "Always"
-    kubectl.apply(manifest, pod("missing", "localhost/nowhere:1"))
-
+def test_a_pod_that_fails_is_seen_to_fail(failing: Kubectl) -> None:
     def waits_for(name: str) -> str:
-        statuses = kubectl.get("pod", name)["status"].get("containerStatuses", [{}])
+        statuses = failing.get("pod", name)["status"].get("containerStatuses", [{}])
         return str(statuses[0].get("state", {}).get("waiting", {}).get("reason", ""))
 
-    wait_until(lambda: waits_for("fails") == "CrashLoopBackOff", "a crash loop", SECONDS)
     wait_until(lambda: waits_for("missing") == "ErrImageNeverPull", "a missing image", SECONDS)
-
-
-@pytest.mark.usefixtures("real_cluster")  # whatever lets that be skipped lets this
-def test_a_session_that_is_killed_leaves_no_pod_no_process_and_no_interface() -> None:
-    session, folder = start_session("real")
-    lines = processes_of(folder).values()
-    assert any("coredns" in line for line in lines)
-    number = _number(lines)
-    assert f"ap-node{number}@" in run(["ip", "-brief", "link"], seconds=SECONDS)
-
-    session.send_signal(signal.SIGKILL)
-    session.communicate()
-    wait_until(
-        lambda: not processes_of(folder),
-        "all processes have ended",
-        SECONDS,
-        lambda: str(processes_of(folder)),
-    )
-    wait_until(
-        lambda: f"ap-node{number}@" not in run(["ip", "-brief", "link"], seconds=SECONDS),
-        "its interface",
-        SECONDS,
-    )
-    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
-
-    # What a kill leaves is removed by the next run.
-    following, _ = start_session("real")
-    try:
-        assert not folder.exists()
-    finally:
-        following.send_signal(signal.SIGINT)
-        following.communicate(timeout=SECONDS)
-    assert not [group for group in group_folders(f"alpha-panda-{number}") if group.exists()]
-
-
-def _number(lines: Iterable[str]) -> str:
-    """The kubelet's address has the number of its place."""
-    line = next(line for line in lines if "--node-ip=198.18." in line)
-    return line.partition("--node-ip=198.18.")[2].partition(".")[0]
+    wait_until(lambda: waits_for("fails") == "CrashLoopBackOff", "a crash loop", SECONDS)

@@ -36,53 +36,51 @@ EDITS: tuple[tuple[str, dict[str, Any], Callable[[dict[str, Any]], Any]], ...] =
 )
 
 
-def test_children_that_are_deleted_or_edited_are_healed(busy: Desk, tell: Tell) -> None:
-    tape = busy.tape()
-    tape.trades_on()
+def test_children_that_are_deleted_or_edited_are_healed(shared: Desk, tell: Tell) -> None:
+    tape = shared.follow()
     for child in CHILDREN:
         kind, _, name = child.partition("/")
-        uid = busy.kubectl.get(kind, name)["metadata"]["uid"]
+        uid = shared.kubectl.get(kind, name)["metadata"]["uid"]
         began = time.monotonic()
-        busy.kubectl("delete", child, "--wait=false")
-        busy.wait_until(lambda: _other(busy, kind, name, uid), f"{child} is made again", 30)  # noqa: B023 - asked at once
+        shared.kubectl("delete", child, "--wait=false")
+        shared.wait_until(lambda: _other(shared, kind, name, uid), f"{child} is made again", 30)  # noqa: B023 - asked at once
         tell(f"{child} deleted: made again after {time.monotonic() - began:.2f} s")
-    busy.trades()
+    shared.trades()
 
     for child, patch, looked_at in EDITS:
         kind, _, name = child.partition("/")
-        before = looked_at(busy.kubectl.get(kind, name))
+        before = looked_at(shared.kubectl.get(kind, name))
         began = time.monotonic()
         strategic = "--type=strategic" if kind == "deployment" else "--type=merge"
-        busy.kubectl("patch", kind, name, strategic, f"--patch={json.dumps(patch)}")
-        busy.wait_until(lambda: looked_at(busy.kubectl.get(kind, name)) == before, f"{child} is put back", 30)  # noqa: B023 - as above
+        shared.kubectl("patch", kind, name, strategic, f"--patch={json.dumps(patch)}")
+        back = f"{child} is put back"
+        shared.wait_until(lambda: looked_at(shared.kubectl.get(kind, name)) == before, back, 30)  # noqa: B023 - as above
         tell(f"{child} edited: put back after {time.monotonic() - began:.2f} s")
-    told = busy.kubectl.list("events.events.k8s.io", "--field-selector=reason=Healed")
+    told = shared.kubectl.list("events.events.k8s.io", "--field-selector=reason=Healed")
     assert len({event["note"] for event in told}) >= len(EDITS), told
-    busy.trades()
+    shared.trades()
     tape.trades_on()
 
 
 def _other(desk: Desk, kind: str, name: str, uid: str) -> bool:
     """Whether there is an object of this name, and not the old one."""
-    if not desk.kubectl.exists(kind, name):
-        return False
-    return bool(desk.kubectl.get(kind, name)["metadata"]["uid"] != uid)
+    found = desk.kubectl.find(kind, name)
+    return bool(found) and bool(found["metadata"]["uid"] != uid)
 
 
 def test_without_an_operator_trading_goes_on_then_stops_and_all_is_made_up_for_on_its_return(
-    busy: Desk, tell: Tell
+    shared: Desk, tell: Tell
 ) -> None:
-    _copy(busy, "sooner")
-    busy.trades()
-    tape = busy.tape()
-    tape.trades_on()
-    before = busy.uids()
-    with busy.installation.without_operator():
+    _copy(shared, "sooner")
+    shared.trades()
+    tape = shared.follow()
+    before = shared.uids()
+    with shared.installation.without_operator():
         gone = time.time()
-        _edit(busy)
+        _edit(shared)
         tape.trades_on(2, seconds=CONTROL_TTL)
         time_is_up = gone + CONTROL_TTL + SEND_WITHIN + 3
-        busy.wait_until(lambda: time.time() > time_is_up, "its control keys have run out", 60)
+        shared.wait_until(lambda: time.time() > time_is_up, "its control keys have run out", 60)
         last = tape.last_call() - gone
         tell(
             f"without an operator: last broker call {last:.1f} s after it had gone; controlTtl {CONTROL_TTL} s"
@@ -94,21 +92,23 @@ def test_without_an_operator_trading_goes_on_then_stops_and_all_is_made_up_for_o
     first = tape.trades_on(1)
     tell(f"the operator back: ready after {back - came:.1f} s, first order {first - back:+.1f} s later")
 
-    busy.expect("strategies", "later", "Ready", "True")
-    busy.wait_until(lambda: len(busy.pods("engine")) == 3, "three engines")
-    busy.wait_until(lambda: not busy.kubectl.exists("strategies", "sooner"), "the deleted one has gone")
-    busy.wait_until(lambda: busy.kubectl.exists("configmap", "paper-account"), "its configuration is back")
+    shared.expect("strategies", "later", "Ready", "True")
+    shared.wait_until(lambda: len(shared.pods("engine")) == 3, "three engines")
+    shared.wait_until(lambda: not shared.kubectl.exists("strategies", "sooner"), "the deleted one has gone")
+    shared.wait_until(
+        lambda: shared.kubectl.exists("configmap", "paper-account"), "its configuration is back"
+    )
     for kind in ("marketfeeds", "brokeraccounts", "strategies"):
-        for item in busy.kubectl.list(kind):
+        for item in shared.kubectl.list(kind):
             name, generation = item["metadata"]["name"], item["metadata"]["generation"]
-            busy.wait_until(
-                lambda: busy.kubectl.get(kind, name)["status"]["observedGeneration"] == generation,  # noqa: B023 - asked at once
+            shared.wait_until(
+                lambda: shared.kubectl.get(kind, name)["status"]["observedGeneration"] == generation,  # noqa: B023 - asked at once
                 f"{kind}/{name} is at generation {generation}",
             )
-    busy.trades()
+    shared.trades()
     tell(f"all converged {time.time() - back:.1f} s after its return")
     kept = {name for name in before if not name.startswith("sooner")}
-    assert {name: busy.uids().get(name) for name in kept} == {name: before[name] for name in kept}
+    assert {name: shared.uids().get(name) for name in kept} == {name: before[name] for name in kept}
     tape.trades_on(1)
 
 

@@ -59,10 +59,12 @@ def test_a_store_that_goes_stops_trading_and_one_that_is_back_resumes_it(
 
 def _again(home: Kubectl, pod: str, uid: str) -> bool:
     """Whether there is another pod of this name, ready."""
-    if not home.exists("pod", pod):
-        return False
-    found = home.get("pod", pod)
-    return found["metadata"]["uid"] != uid and any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for condition in found["status"].get("conditions", [])
+    found = home.find("pod", pod)
+    return (
+        bool(found)
+        and found["metadata"]["uid"] != uid
+        and any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in found["status"].get("conditions", [])
+        )
     )
