@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import cache, latency, replay, routing, signals_to_orders, telemetry, ticks_to_signals
+from bench import cache, latency, replay, routing, signals_to_orders, telemetry, ticks_to_signals, zerodha
 from bench.world import Servers
 from rich.console import Console
 from rich.table import Table
@@ -65,15 +65,21 @@ def _latency(servers: Servers, size: Size) -> Result:
     return asyncio.run(latency.compare(servers, turns=size.turns, seconds=size.turn_seconds)).as_json()
 
 
+def _live(servers: Servers, size: Size) -> Result:
+    return asyncio.run(zerodha.live(servers, seconds=2 * size.turn_seconds))
+
+
 OVER_SERVERS: Final[dict[str, Callable[[Servers, Size], Result]]] = {
     "cache": _cache,
     "signal": _signal,
     "order": _order,
     "latency": _latency,
+    "live": _live,
 }
 IN_PROCESS: Final[dict[str, Callable[[Size], Result]]] = {
     "replay": lambda size: replay.compare(size.replay_ticks),
     "telemetry": lambda size: telemetry.compare(size.replay_ticks, size.rounds),
+    "parser": lambda size: zerodha.compare_parsers(size.rounds),
     "routing": lambda _: {str(count): cost for count, cost in routing.cost_by_strategies().items()},
 }
 PARTS: Final = (*OVER_SERVERS, *IN_PROCESS)
@@ -146,6 +152,10 @@ def _tables(results: dict[str, Result]) -> list[Table]:
         tables.append(_replay_table(results["replay"]))
     if "telemetry" in results:
         tables.append(_telemetry_table(results["telemetry"]))
+    if "parser" in results:
+        tables.append(_parser_table(results["parser"]))
+    if "live" in results:
+        tables.append(_live_table(results["live"]))
     if "routing" in results:
         costs = results["routing"]
         first = next(iter(costs.values()))
@@ -199,19 +209,59 @@ def _latency_row(result: Result) -> Row:
 
 
 def _telemetry_table(result: Result) -> Table:
+    sides = (("busy: 100 ticks a batch", result["busy"]), ("sparse: 1 or 2", result["sparse"]))
+    rows: list[Row] = [
+        (title, *_telemetry_cells(side), f"{side['scrape_ms']:.1f} ms") for title, side in sides
+    ]
+    ordering = result["ordering"]
+    trace = f"a trace: {ordering['trace_us_an_order'] / 1e3:.1f} ms an order"
+    rows.append((f"busy, {ordering['orders']:,} orders; {trace}", *_telemetry_cells(ordering), ""))
+    verdict = "met" if result["met"] else "missed"
+    title = f"CPU of a tick through the pipeline (aim without orders: at most {result['aim']:.0%} more: {verdict})"
+    columns = ("", "off", "metrics", "… and traces", "… and 1 % of ticks", "a scrape")
+    return _table(title, columns, rows)
+
+
+def _telemetry_cells(side: Result) -> Row:
+    """Return what a tick costs on each side, and how much more than without anything."""
+    added = side["added"]
+    return tuple(
+        f"{cost:.2f} µs" + (f" ({added[name]:+.1%})" if name in added else "")
+        for name, cost in side["us_a_tick"].items()
+    )
+
+
+def _parser_table(result: Result) -> Table:
     rows: list[Row] = [
         (
-            title,
-            f"{side['off_us_a_tick']:.2f} µs",
-            f"{side['on_us_a_tick']:.2f} µs",
-            f"{side['added']:+.1%}",
-            f"{side['scrape_ms']:.1f} ms",
+            name,
+            f"{side['ours_per_second']:,.0f}/s",
+            f"{side['official_per_second']:,.0f}/s",
+            f"{side['ratio']:.0f} x",
         )
-        for title, side in (("busy: 100 ticks a batch", result["busy"]), ("sparse: 1 or 2", result["sparse"]))
+        for name, side in result.items()
     ]
+    met = all(side["ratio"] >= zerodha.PARSER_AIM for side in result.values())
+    title = f"Kite's frames, packets a second (aim: {zerodha.PARSER_AIM:g} x: {'met' if met else 'missed'})"
+    return _table(title, ("a frame of", "ours", "official client", "ratio"), rows)
+
+
+def _live_table(result: Result) -> Table:
+    row = (
+        f"{result['ticks_per_second']:,.0f} of {result['wanted_per_second']:,.0f}/s",
+        f"{result['p50_ms']:.1f} ms",
+        f"{result['p99_ms']:.1f} ms",
+        f"{result['max_ms']:.0f} ms",
+        f"{result['cores_of_the_service']:.2f}",
+        f"{result['conflated']:,}",
+        f"{result['load']}",
+    )
     verdict = "met" if result["met"] else "missed"
-    title = f"CPU of a tick through the pipeline, telemetry off and on (aim: at most {result['aim']:.0%} more: {verdict})"
-    return _table(title, ("", "off", "on", "added", "a scrape"), rows)
+    title = (
+        f"Kite's frames → ticks on Kafka, 9,000 instruments (aim: p99 {result['aim_p99_ms']:g} ms: {verdict})"
+    )
+    columns = ("ticks read", "p50", "p99", "most", "service's cores", "conflated", "machine's load")
+    return _table(title, columns, [row])
 
 
 def _replay_table(result: Result) -> Table:

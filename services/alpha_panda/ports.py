@@ -22,14 +22,17 @@ from alpha_panda.contracts.enums import FeedMode, TradingState
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.stored import (
+    AdoptionRequest,
     BeginVerdict,
     BookReading,
+    BrokerFacts,
     BrokerRow,
     Checkpoint,
     CheckpointClaim,
     ClearRequest,
     ControlReading,
     Decision,
+    InstrumentList,
     JournalEntry,
     Latch,
     OrderFold,
@@ -413,6 +416,18 @@ class OrderJournal(Protocol):
     async def write_epoch(self, lease_epoch: int, run_id: str) -> str:
         """Write a fresh epoch unless the run id has changed or has one already; return the valid one."""
 
+    async def put_facts(self, lease_epoch: int, facts: BrokerFacts) -> None:
+        """Say what is known of the account at its broker; FencedError under a stale lease of the order-tracker."""
+
+    async def facts(self) -> BrokerFacts | None:
+        """Return what the order-tracker said last; None if it never has in this store."""
+
+    async def ask_adoption(self, request: AdoptionRequest) -> bool:
+        """Ask the order-tracker to book a difference; False if that was asked before: the first word stays."""
+
+    async def adoptions(self, *difference_ids: str) -> dict[str, AdoptionRequest]:
+        """Return what was asked of those of the differences, by id."""
+
 
 class DecisionStore(Protocol):
     """Risk's decisions, snapshot and folds of one account; fenced by risk's epoch."""
@@ -428,6 +443,9 @@ class DecisionStore(Protocol):
 
     async def get(self, signal_id: str) -> Decision | None:
         """Return a decision (readers other than risk)."""
+
+    async def snapshot(self) -> RiskSnapshot | None:
+        """Return what was saved last: the book, and how far it goes (readers other than risk)."""
 
     async def folds(self) -> dict[str, tuple[Signal, OrderFold]]:
         """Return each validated order with its fold: a strategy's source after a gap."""
@@ -494,6 +512,48 @@ class ControlStore(Protocol):
         """Say what came of a request: the first word stays. Nothing happens if it was forgotten, or asked anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSymbols:
+    """What a broker's list of a day (ISO date, the venue's) says of symbols: each is in one of the two.
+
+    `faults`: why a symbol can't be used, in words for whoever wrote it, with what is nearest. `today`: whether it is
+    the newest list there can be: an older one is asked for again.
+    """
+
+    day: str
+    today: bool
+    instruments: Mapping[str, Instrument]
+    faults: Mapping[str, str]
+
+
+class InstrumentLists(Protocol):
+    """A broker's daily list of all instruments, as a feed's login may read it."""
+
+    def day(self) -> str:
+        """Return the day (ISO date) whose list is the newest that there can be now."""
+
+    async def find(self, symbols: Collection[str], lot_sizes: Mapping[str, Decimal]) -> ListedSymbols:
+        """Look the symbols up in the newest list; `lot_sizes`: what the manifest says of some instead of the list.
+
+        Raises:
+            DependencyUnavailableError: no list can be had that is young enough.
+
+        """
+
+
+class InstrumentStore(Protocol):
+    """What the symbols of feeds stand for, where a broker's daily list says it. The market-feed writes, all others read."""
+
+    async def put(self, listed: InstrumentList) -> None:
+        """Replace the feed's list. May be repeated after a lost reply."""
+
+    async def version(self, feed: str) -> str | None:
+        """Return which list there is; None: none yet. Small, to be asked often."""
+
+    async def read(self, feed: str) -> InstrumentList | None:
+        """Return the feed's list, if there is one."""
+
+
 # ------------------------------------------------------------------------------------- leases and statuses
 
 
@@ -545,7 +605,15 @@ class TokenHolder(Protocol):
     """A trader whose broker wants an access token: not every one does."""
 
     def token_expires_at(self) -> int | None:
-        """Return until when (UTC ns) the token is valid; None where that is not known. No I/O."""
+        """Return until when (UTC ns) the token is valid: 0 if there is none now; None where no token is needed. No I/O."""
+
+
+@runtime_checkable
+class TokenTeller(Protocol):
+    """A `TokenHolder` that can say what is wrong with its token."""
+
+    def token_problem(self) -> str:
+        """Return in words, without a secret, why there is no valid token; "" while there is one. No I/O."""
 
 
 @runtime_checkable
@@ -572,7 +640,12 @@ class OrderPace(Protocol):
     """Counts an account's calls to its broker, over all processes that make them."""
 
     async def take(self, account: str, windows: Sequence[PaceWindow]) -> float:
-        """Count one call in every window and return 0; or count nothing and return the seconds to wait for a free place."""
+        """Count one call in every window and return 0; or count nothing and return the seconds to wait for a free place.
+
+        Raises:
+            DependencyUnavailableError: nobody can tell; the call may have been counted.
+
+        """
 
 
 class TraderFactory(Protocol):
@@ -587,7 +660,10 @@ class SourceBatch:
     """Rows of a source in time order, as columns of equal length; None where a source has no such column.
 
     Prices are float64, `ts` UTC ns. `bad_rows`: rows that could not be read and were left out since the batch
-    before. `source_ts`: the rows' own times, where `ts` was stamped anew (a replay on a wall clock).
+    before. `source_ts`: the rows' own times, where `ts` was stamped anew (a replay on a wall clock, a live source).
+    `conflated`: rows left out since then because newer ones of their tokens came before they could be published.
+    `proven`: until when (UTC ns) the whole source is known to live; None: until the last row, or now if there is none.
+    With it, `ts` is in order within each token only: a price may be known to be old.
     """
 
     tokens: Sequence[int]
@@ -600,7 +676,9 @@ class SourceBatch:
     highs: Sequence[float | None] | None = None
     lows: Sequence[float | None] | None = None
     bad_rows: int = field(default=0)
-    source_ts: Sequence[int] | None = None
+    source_ts: Sequence[int | None] | None = None
+    conflated: int = 0
+    proven: int | None = None
 
 
 class MarketSource(Protocol):
@@ -616,6 +694,14 @@ class MarketSource(Protocol):
 
     def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
         """Yield batches, paced by the source itself on its clock; an empty one proves that the source lives."""
+
+
+@runtime_checkable
+class Troubled(Protocol):
+    """A source that can say what keeps prices from coming: a broker's, which may want an access token."""
+
+    def problem(self) -> str:
+        """Return what is wrong now, in words without secrets; "" if nothing is. No I/O."""
 
 
 class IdSource(Protocol):

@@ -131,6 +131,13 @@ class DecisionStoreContract:
         claim = await stores.decisions.claim("risk-0")
         assert (claim.snapshot, claim.folds) == (later, {"s1": FOLD, "s2": changed})
 
+    async def test_others_read_the_snapshot_that_was_saved_last(self, stores: Stores) -> None:
+        assert await stores.decisions.snapshot() is None
+        epoch = (await stores.decisions.claim("risk-0")).epoch
+        assert await stores.decisions.snapshot() is None
+        await stores.decisions.save(epoch, SNAPSHOT, {})
+        assert await stores.decisions.snapshot() == SNAPSHOT
+
     async def test_folds_are_of_validated_orders_only(self, stores: Stores) -> None:
         epoch = (await stores.decisions.claim("risk-0")).epoch
         await stores.decisions.record(epoch, decision(signal("folded")))

@@ -341,6 +341,12 @@ def _(day: SideBySide) -> None:
     day.orphan(0)
 
 
+@tells("facts lease", at="journal.put_facts")
+def _(day: SideBySide) -> None:
+    day.acquire()
+    day.put_facts(lease=False)
+
+
 @tells("adopt lease", at="journal.adopt")
 def _(day: SideBySide) -> None:
     day.acquire()

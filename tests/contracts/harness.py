@@ -8,8 +8,10 @@ from alpha_panda.ports import (
     CheckpointStore,
     ControlStore,
     DecisionStore,
+    InstrumentStore,
     Lease,
     OrderJournal,
+    OrderPace,
     PriceCache,
     StatusStore,
 )
@@ -58,4 +60,6 @@ class Stores:
     prices: PriceCache
     lease: Lease
     statuses: StatusStore
+    pace: OrderPace
+    instruments: InstrumentStore
     harness: StoreHarness

@@ -11,7 +11,16 @@ import pytest
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import NO_EPOCH, BeginVerdict, JournalEntry, Outcome
+from alpha_panda.contracts.stored import (
+    NO_EPOCH,
+    AdoptionRequest,
+    BeginVerdict,
+    BrokerFacts,
+    InstrumentDifference,
+    JournalEntry,
+    OpeningPosition,
+    Outcome,
+)
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import DependencyUnavailableError, FencedError, MisuseError, UnknownOutcomeError
 from alpha_panda.ports import OpenPage
@@ -698,6 +707,66 @@ class TrackerContract(_AtTheDesk):
         with pytest.raises(MisuseError):
             await desk.stores.journal.correct(desk.lease, "s1", outcome(state), latch())
         assert await desk.stored() == found
+
+    # ------------------------------------------------------------------------- the account at its broker
+
+    async def test_what_the_order_tracker_knows_of_the_broker_is_what_it_said_last(self, desk: Desk) -> None:
+        journal = desk.stores.journal
+        assert await journal.facts() is None
+        await journal.put_facts(desk.lease, BrokerFacts(problem="not yet"))
+        differing = InstrumentDifference(
+            difference_id="7-1",
+            instrument_token=7,
+            symbol="NSE:X",
+            ours=Decimal(10),
+            theirs=Decimal("-2.5"),
+            price=Decimal("100.05"),
+            since=2**62,
+            confirmed=True,
+        )
+        opening = OpeningPosition(
+            instrument_token=7,
+            symbol="NSE:X",
+            quantity=Decimal(3),
+            price=Decimal("1.05"),
+            last_price=Decimal(1),
+        )
+        facts = BrokerFacts(
+            journal_epoch="epoch",
+            user="AB1234",
+            trading_day="2026-01-02",
+            reconciled=True,
+            compared_at=2**62,
+            differences=(differing,),
+            unjudged=(1, 2),
+            cash=Decimal("1000000.05"),
+            cash_at=1,
+            opened_at=3,
+            opening=(opening,),
+            token_valid_until=0,
+        )
+        await journal.put_facts(desk.lease, facts)
+        assert await journal.facts() == facts
+
+    async def test_a_stale_lease_says_nothing_of_the_broker(self, desk: Desk) -> None:
+        journal, stale = desk.stores.journal, desk.lease
+        await journal.put_facts(stale, BrokerFacts(problem="mine"))
+        await desk.stores.lease.release(tracker_lease(ACCOUNT), OWNER, stale)
+        await desk.take_over()
+        with pytest.raises(FencedError):
+            await journal.put_facts(stale, BrokerFacts(reconciled=True))
+        assert await journal.facts() == BrokerFacts(problem="mine")
+
+    async def test_of_two_words_on_a_difference_the_first_stays(self, desk: Desk) -> None:
+        journal = desk.stores.journal
+        first = AdoptionRequest(difference_id="7-1", by="ann", reason="seen", asked_at=1)
+        assert await journal.ask_adoption(first)
+        assert not await journal.ask_adoption(first)
+        assert not await journal.ask_adoption(msgspec.structs.replace(first, by="bob"))
+        assert await journal.ask_adoption(msgspec.structs.replace(first, difference_id="8-1"))
+        assert await journal.adoptions("7-1", "9-1") == {"7-1": first}
+        assert await journal.adoptions() == {}
+        assert await journal.facts() is None
 
     # ---------------------------------------------------------------------------------------------- orphan
 

@@ -159,6 +159,11 @@ GUARDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "orphan lease": ("journal", f"{LEASED}        state, now = ", "        state, now = "),
     "orphan known": ("journal", "if entry.signal_id in state.entries:", NEVER),
+    "facts lease": (
+        "journal",
+        f"{LEASED}        self._known_facts().facts = facts",
+        "        self._known_facts().facts = facts",
+    ),
     "orphan latch": ("journal", "put_latch(self.database, latch)\n        revision", "revision"),
     "adopt lease": ("journal", f'of an order wins."""\n{LEASED}', 'of an order wins."""\n'),
     "adopt run": ("journal", "self._require_run(run_id)\n        for entry", "for entry"),

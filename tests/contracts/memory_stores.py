@@ -8,8 +8,10 @@ from alpha_panda.adapters.memory.checkpoints import MemoryCheckpointStore
 from alpha_panda.adapters.memory.control import MemoryControlStore
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE, Image, MemoryDatabase
 from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
+from alpha_panda.adapters.memory.instruments import MemoryInstrumentStore
 from alpha_panda.adapters.memory.journal import MemoryOrderJournal
 from alpha_panda.adapters.memory.leases import MemoryLease
+from alpha_panda.adapters.memory.pace import MemoryOrderPace
 from alpha_panda.adapters.memory.prices import MemoryPriceCache
 from alpha_panda.adapters.memory.statuses import MemoryStatusStore
 from alpha_panda.contracts.units import nanoseconds
@@ -111,5 +113,7 @@ def memory_stores(*, yields: bool = False) -> Stores:
         prices=MemoryPriceCache(database),
         lease=MemoryLease(database),
         statuses=MemoryStatusStore(database),
+        pace=MemoryOrderPace(database),
+        instruments=MemoryInstrumentStore(database),
         harness=MemoryHarness(database, clock),
     )

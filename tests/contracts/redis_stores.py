@@ -9,8 +9,10 @@ from alpha_panda.adapters.redis.checkpoints import RedisCheckpointStore
 from alpha_panda.adapters.redis.control import RedisControlStore
 from alpha_panda.adapters.redis.database import RedisDatabase
 from alpha_panda.adapters.redis.decisions import RedisDecisionStore
+from alpha_panda.adapters.redis.instruments import RedisInstrumentStore
 from alpha_panda.adapters.redis.journal import RedisOrderJournal
 from alpha_panda.adapters.redis.leases import RedisLease
+from alpha_panda.adapters.redis.pace import RedisOrderPace
 from alpha_panda.adapters.redis.pool import RedisPool
 from alpha_panda.adapters.redis.prices import RedisPriceCache
 from alpha_panda.adapters.redis.statuses import RedisStatusStore
@@ -109,6 +111,8 @@ async def redis_stores(server: RedisServer, *, clear: bool = True, **login: str)
                 prices=RedisPriceCache(database),
                 lease=RedisLease(database),
                 statuses=RedisStatusStore(database),
+                pace=RedisOrderPace(database),
+                instruments=RedisInstrumentStore(database),
                 harness=RedisHarness(server, proxy, database, time),
             )
         finally:

@@ -21,7 +21,14 @@ from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.events import Signal
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import Checkpoint, JournalEntry, OrderFold, RiskSnapshot
+from alpha_panda.contracts.stored import (
+    AdoptionRequest,
+    BrokerFacts,
+    Checkpoint,
+    JournalEntry,
+    OrderFold,
+    RiskSnapshot,
+)
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.ports import BeginRequest
 from contracts.harness import ACCOUNT, Lose
@@ -360,6 +367,14 @@ class SideBySide(RuleBasedStateMachine):
         made = entry(row, state, tag=broker_tag(of), filled_quantity=Decimal(3))
         held = latch("stray", SCOPES[0], TradingState.REDUCING) if latched else None
         self.sides.call("journal", "orphan", self.present(self.leases, lease), made, held)
+
+    @step(problem=st.sampled_from(["", "why"]), lease=MOSTLY, asked=st.sampled_from(["d1", "d2"]))
+    def put_facts(self, problem: str = "", asked: str = "d1", *, lease: bool = True) -> None:
+        facts = BrokerFacts(problem=problem, reconciled=not problem, cash=Decimal("100.05"))
+        self.sides.call("journal", "put_facts", self.present(self.leases, lease), facts)
+        request = AdoptionRequest(difference_id=asked, by="ann", reason=problem, asked_at=1)
+        self.sides.call("journal", "ask_adoption", request)
+        self.sides.read(("journal", "facts"), ("journal", "adoptions", "d1", "d2"))
 
     @step(
         told=st.dictionaries(SOME, st.sampled_from(EntryState), max_size=3),

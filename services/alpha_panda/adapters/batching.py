@@ -30,7 +30,7 @@ def spans(ts: Sequence[int], max_ticks: int, max_delay_ns: int) -> Iterator[tupl
 
 
 def cut(rows: SourceBatch, begin: int, end: int) -> SourceBatch:
-    """Return rows `begin` to `end` (exclusive) of all columns; `bad_rows` is left behind."""
+    """Return rows `begin` to `end` (exclusive) of all columns; the counts are left behind."""
     return SourceBatch(
         tokens=rows.tokens[begin:end],
         prices=rows.prices[begin:end],
@@ -41,4 +41,5 @@ def cut(rows: SourceBatch, begin: int, end: int) -> SourceBatch:
         opens=rows.opens and rows.opens[begin:end],
         highs=rows.highs and rows.highs[begin:end],
         lows=rows.lows and rows.lows[begin:end],
+        proven=rows.proven,
     )

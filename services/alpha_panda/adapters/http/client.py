@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import aiohttp
@@ -82,23 +83,30 @@ class OneShotClient:
         if session is not None:
             await session.close()
 
-    async def send(
-        self, method: str, path: str, deadline: int, *, body: bytes | None = None, query: str = ""
+    async def send(  # noqa: PLR0913 - what a request is
+        self,
+        method: str,
+        path: str,
+        deadline: int,
+        *,
+        body: bytes | None = None,
+        query: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Exchange:
         """Send the request once, before `deadline` (monotonic ns), and wait for the answer until then.
 
-        Nothing is written once the deadline has passed, and never a second time. Doesn't raise for anything that
-        the network or the other side does.
+        `headers` are this request's own, beside those of all. Nothing is written once the deadline has passed, and
+        never a second time. Doesn't raise for anything that the network or the other side does.
         """
         gate = Gate(self._clock, deadline)
         exchange: Exchange | None = None
         try:
             if gate.late:
                 return _too_late()
-            headers = _sendable(self._headers())
+            sent = _sendable({**self._headers(), **headers})
             async with asyncio.timeout((deadline - self._clock.monotonic()) / SECOND_NS):
                 target = path + (f"?{query}" if query else "")
-                exchange = await self._exchange(gate, method, target, headers, body)
+                exchange = await self._exchange(gate, method, target, sent, body)
         except (aiohttp.ClientError, OSError, ValueError, GateClosedError) as error:
             return _failure(gate, error)
         finally:

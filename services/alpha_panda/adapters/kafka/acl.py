@@ -97,7 +97,9 @@ def _strategy_on(topics: TopicMap) -> Rights:
 
 
 def risk_rights(prefix: str, account: str, others: Iterable[str] = (), installation: str = "") -> Rights:
-    """Return what risk needs: its decisions to write. It tells of latches that it clears wherever they are kept.
+    """Return what risk needs: its decisions to write, and strategies' shares in what somebody else has traded.
+
+    It tells of latches that it clears wherever they are kept.
 
     Args:
         prefix: of the topics.
@@ -114,6 +116,7 @@ def risk_rights(prefix: str, account: str, others: Iterable[str] = (), installat
         reads=frozenset(inputs),
         writes=letters
         | {topics.signals_validated, topics.signals_rejected, topics.portfolio, topics.control}
+        | {topics.orders_updated}
         | _controls(prefix, others)
         | _platform(installation),
         groups=frozenset({f"{prefix}{account}.risk"}),

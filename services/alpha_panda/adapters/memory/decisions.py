@@ -63,6 +63,11 @@ class MemoryDecisionStore:
         return stored_decision(self.database, self.account, signal_id)
 
     @reading
+    def snapshot(self) -> RiskSnapshot | None:
+        """See the port."""
+        return self._state().snapshot
+
+    @reading
     def folds(self) -> dict[str, tuple[Signal, OrderFold]]:
         """See the port."""
         state = self._state()

@@ -13,6 +13,7 @@ from alpha_panda.adapters.memory.database import MemoryDatabase, reading, script
 from alpha_panda.adapters.memory.decisions import stored_decision
 from alpha_panda.adapters.memory.journal_state import (
     ACCEPTED,
+    FactsState,
     JournalState,
     is_further,
     needs_correction,
@@ -22,7 +23,15 @@ from alpha_panda.adapters.memory.leases import require_lease
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState, Verdict
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import BeginVerdict, Decision, JournalEntry, Latch, Outcome
+from alpha_panda.contracts.stored import (
+    AdoptionRequest,
+    BeginVerdict,
+    BrokerFacts,
+    Decision,
+    JournalEntry,
+    Latch,
+    Outcome,
+)
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import FencedError, MisuseError
 from alpha_panda.ports import BeginRequest, OpenPage
@@ -231,7 +240,38 @@ class MemoryOrderJournal:
         """See the port."""
         return self.database.run_id
 
+    # -------------------------------------------------------------------------- the account at its broker
+
+    @script
+    def put_facts(self, lease_epoch: int, facts: BrokerFacts) -> None:
+        """See the port."""
+        self._require_lease(lease_epoch)
+        self._known_facts().facts = facts
+
+    @reading
+    def facts(self) -> BrokerFacts | None:
+        """See the port."""
+        return self._known_facts().facts
+
+    @script
+    def ask_adoption(self, request: AdoptionRequest) -> bool:
+        """See the port."""
+        asked = self._known_facts().adoptions
+        if request.difference_id in asked:
+            return False
+        asked[request.difference_id] = request
+        return True
+
+    @reading
+    def adoptions(self, *difference_ids: str) -> dict[str, AdoptionRequest]:
+        """See the port."""
+        asked = self._known_facts().adoptions
+        return {found: asked[found] for found in difference_ids if found in asked}
+
     # ------------------------------------------------------------------------------------ parts of steps
+
+    def _known_facts(self) -> FactsState:
+        return self.database.section(self.database.keys.journal_facts(self.account), FactsState)
 
     def _state(self) -> JournalState:
         return self.database.section(self.database.keys.journal(self.account), JournalState)

@@ -7,7 +7,7 @@ import msgspec
 
 from alpha_panda.adapters.memory.database import Section
 from alpha_panda.contracts.enums import EntryState
-from alpha_panda.contracts.stored import JournalEntry, Outcome
+from alpha_panda.contracts.stored import AdoptionRequest, BrokerFacts, JournalEntry, Outcome
 from alpha_panda.contracts.units import SECOND_NS
 
 ACCEPTED: Final = (EntryState.PLACED, EntryState.PARTIALLY_FILLED, EntryState.FILLED, EntryState.CANCELLED)
@@ -62,6 +62,14 @@ class JournalState(Section):
             return False
         self.rate.append(now)
         return True
+
+
+class FactsState(Section):
+    """What the order-tracker has said of the account at its broker, and what a person adopts, by difference."""
+
+    def __init__(self) -> None:
+        self.facts: BrokerFacts | None = None
+        self.adoptions: dict[str, AdoptionRequest] = {}
 
 
 def _mark(index: dict[str, None], signal_id: str, *, present: bool) -> None:

@@ -14,7 +14,14 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
-from alpha_panda.contracts.keys import KeyMap, feed_lease, risk_lease, strategy_lease, tracker_lease
+from alpha_panda.contracts.keys import (
+    KeyMap,
+    broker_user_lease,
+    feed_lease,
+    risk_lease,
+    strategy_lease,
+    tracker_lease,
+)
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 
 _CONNECT: Final = frozenset({"client|setname"})
@@ -45,6 +52,9 @@ _JOURNAL_READS: Final = _READS | _RUN | {"hget", "hmget"}
 _JOURNAL_LISTS: Final = _JOURNAL_READS | {"zrange"}
 _BEGIN: Final = frozenset({"exists", "hvals", "lindex", "llen", "lpop", "rpush"})
 _DECIDING: Final = _SCRIPTS | _READS | _RUN | {"get", "hget", "hmget", "hscan", "hset", "set"}
+_PACING: Final = _SCRIPTS | _CLOCK | {"hmget", "hset", "lindex", "llen", "lpop", "rpush"}
+"""What it takes to count the calls that are made to a broker."""
+
 _CHECKPOINTS: Final = _SCRIPTS | _RUN | {"hgetall", "hmget", "hset"}
 
 SETTINGS: Final = "config|get"
@@ -108,9 +118,9 @@ class RoleRights:
 
 
 def market_feed_rights(keys: KeyMap, feed: str) -> RoleRights:
-    """Return what a market-feed needs: its lease. Prices are the cachers' to write."""
+    """Return what a market-feed needs: its lease, and to say what its symbols stand for. Prices are the cachers' to write."""
     return RoleRights(
-        prices=_status(keys, "market-feed", feed),
+        prices=_status(keys, "market-feed", feed) | _instruments(keys, feed, writes=True),
         journal=_service() | _lease(keys, feed_lease(feed)),
     )
 
@@ -128,7 +138,7 @@ def feed_cacher_rights(keys: KeyMap, feed: str) -> RoleRights:
     )
 
 
-def strategy_rights(keys: KeyMap, strategy: str, accounts: Iterable[str]) -> RoleRights:
+def strategy_rights(keys: KeyMap, strategy: str, accounts: Iterable[str], feed: str) -> RoleRights:
     """Return what a strategy's runner needs: its lease and checkpoints, and risk's book of its accounts to read.
 
     It runs its user's code: nothing that anybody trades by may be written by it.
@@ -136,7 +146,7 @@ def strategy_rights(keys: KeyMap, strategy: str, accounts: Iterable[str]) -> Rol
     names = tuple(accounts)
     books = frozenset(key for name in names for key in (keys.decisions(name), keys.order_folds(name)))
     return RoleRights(
-        prices=_status(keys, "strategy", strategy),
+        prices=_status(keys, "strategy", strategy) | _instruments(keys, feed),
         journal=_service()
         | _lease(keys, strategy_lease(strategy))
         | Rights(_CHECKPOINTS, writes=frozenset(keys.checkpoint(strategy, name) for name in names))
@@ -151,7 +161,9 @@ def risk_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
     """
     scopes = (PLATFORM, account_scope(account), strategy_scope("*"))
     return RoleRights(
-        prices=_status(keys, "risk", account) | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
+        prices=_status(keys, "risk", account)
+        | _instruments(keys, feed)
+        | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
         journal=_service()
         | _lease(keys, risk_lease(account))
         | Rights(_DECIDING, writes=_decision_keys(keys, account))
@@ -163,21 +175,25 @@ def risk_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
 
 
 def engine_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
-    """Return what an engine needs: BEGIN, the outcome, cancels. It can't decide, nor set or clear a latch."""
+    """Return what an engine needs: BEGIN, the outcome, cancels, the count of calls. It can't decide, nor set or clear a latch."""
     return RoleRights(
-        prices=_status(keys, "engine", account) | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
+        prices=_status(keys, "engine", account)
+        | _instruments(keys, feed)
+        | Rights(_QUOTES, reads=_quote_keys(keys, feed)),
         journal=_service()
         | Rights(
             _JOURNAL_WRITES | _JOURNAL_READS | _BEGIN,
             reads=_control_keys(keys, account) | {keys.decisions(account)},
             writes=_journal_keys(keys, account),
-        ),
+        )
+        | _pacing(keys, account),
     )
 
 
 def order_tracker_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
     """Return what an order-tracker needs: the journal under its lease, and the latches that it sets or puts back.
 
+    It reads the book that risk has saved, to compare it with the broker's, and holds the lease of the broker's user.
     Of the prices, for paper orders that rest: which tokens it watches, quotes and ranges to read.
     """
     watching = Rights(
@@ -187,12 +203,15 @@ def order_tracker_rights(keys: KeyMap, account: str, feed: str) -> RoleRights:
     )
     scopes = (PLATFORM, account_scope(account), strategy_scope("*"))
     return RoleRights(
-        prices=_status(keys, "order-tracker", account) | watching,
+        prices=_status(keys, "order-tracker", account) | _instruments(keys, feed) | watching,
         journal=_service()
         | _lease(keys, tracker_lease(account))
+        | _lease(keys, broker_user_lease("*"))
         | Rights(_JOURNAL_WRITES | _JOURNAL_LISTS, writes=_journal_keys(keys, account))
+        | Rights(frozenset({"get"}), reads=frozenset({keys.risk_snapshot(account)}))
         | Rights(_CONTROL, reads=_control_keys(keys, account) | {keys.control_teardowns()})
-        | Rights(_LATCHES, writes=_latch_keys(keys, *scopes)),
+        | Rights(_LATCHES, writes=_latch_keys(keys, *scopes))
+        | _pacing(keys, account),
     )
 
 
@@ -250,7 +269,7 @@ def all_roles(keys: KeyMap, *, feed: str, account: str, strategy: str) -> dict[s
     return {
         "market-feed": market_feed_rights(keys, feed),
         "feed-cacher": feed_cacher_rights(keys, feed),
-        "strategy": strategy_rights(keys, strategy, [account]),
+        "strategy": strategy_rights(keys, strategy, [account], feed),
         "risk": risk_rights(keys, account, feed),
         "engine": engine_rights(keys, account, feed),
         "order-tracker": order_tracker_rights(keys, account, feed),
@@ -260,6 +279,10 @@ def all_roles(keys: KeyMap, *, feed: str, account: str, strategy: str) -> dict[s
 
 
 # ----------------------------------------------------------------------------------------------------------- parts
+
+
+def _pacing(keys: KeyMap, account: str) -> Rights:
+    return Rights(_PACING, writes=frozenset({keys.pace(account, "*")}))
 
 
 def _status(keys: KeyMap, service: str, resource: str) -> Rights:
@@ -273,6 +296,14 @@ def _statuses(keys: KeyMap) -> Rights:
     """Return what it takes to read what all services report of themselves."""
     statuses = frozenset({keys.status("*", "*", "*"), keys.status_index()})
     return Rights(_CONNECT | _READS | _CLOCK | {"mget", "zrangebyscore"}, reads=statuses)
+
+
+def _instruments(keys: KeyMap, feed: str, *, writes: bool = False) -> Rights:
+    """Return what it takes to know what the feed's symbols stand for, where a broker says it; and to write it."""
+    key = frozenset({keys.instruments(feed)})
+    return (
+        Rights(_SCRIPTS | {"hget", "hset"}, writes=key) if writes else Rights(frozenset({"hget"}), reads=key)
+    )
 
 
 def _service() -> Rights:

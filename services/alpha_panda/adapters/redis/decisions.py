@@ -36,7 +36,8 @@ class RedisDecisionStore:
         self._database = database
         keys = database.keys
         self._decisions, self._folds = keys.decisions(account), keys.order_folds(account)
-        self._keys = [keys.risk_epoch(account), self._decisions, keys.risk_snapshot(account), self._folds]
+        self._snapshot = keys.risk_snapshot(account)
+        self._keys = [keys.risk_epoch(account), self._decisions, self._snapshot, self._folds]
 
     async def claim(self, owner: str) -> RiskClaim:
         """See the port."""
@@ -74,6 +75,11 @@ class RedisDecisionStore:
         """See the port."""
         stored = await self._database.command("HGET", self._decisions, signal_id)
         return None if stored is None else decision_of(stored)
+
+    async def snapshot(self) -> RiskSnapshot | None:
+        """See the port."""
+        stored = await self._database.command("GET", self._snapshot)
+        return None if stored is None else _snapshot_decoder.decode(stored)
 
     async def folds(self) -> dict[str, tuple[Signal, OrderFold]]:
         """See the port."""

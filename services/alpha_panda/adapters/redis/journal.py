@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
+import msgspec
+
 from alpha_panda.adapters.redis.database import Argument, RedisDatabase, Reply
 from alpha_panda.adapters.redis.records import entry_of, latch_body, packed_entry, packed_outcome
 from alpha_panda.adapters.redis.scripts import Script, script
@@ -10,7 +12,14 @@ from alpha_panda.adapters.redis.units import span_us
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, SignalClass
 from alpha_panda.contracts.keys import tracker_lease
-from alpha_panda.contracts.stored import BeginVerdict, JournalEntry, Latch, Outcome
+from alpha_panda.contracts.stored import (
+    AdoptionRequest,
+    BeginVerdict,
+    BrokerFacts,
+    JournalEntry,
+    Latch,
+    Outcome,
+)
 from alpha_panda.domain.ids import broker_tag
 from alpha_panda.errors import MisuseError
 from alpha_panda.ports import BeginRequest, OpenPage
@@ -33,6 +42,15 @@ WRITE_EPOCH: Final = _script("write_epoch", "fencing")
 FIND: Final = script("journal/find", writes=False)
 LIST: Final = script("journal/list", writes=False)
 EPOCH: Final = script("journal/epoch", writes=False)
+PUT_FACTS: Final = script("journal/put_facts", uses=("common", "fencing"))
+
+_json: Final = msgspec.json.Encoder().encode
+_facts: Final = msgspec.json.Decoder(BrokerFacts)
+_adoptions: Final = msgspec.json.Decoder(AdoptionRequest)
+
+FACTS: Final = "facts"
+ADOPT_FIELD: Final = "adopt:"
+"""Fields of the hash of facts: the order-tracker's word, and a person's of each difference."""
 
 ADOPTED_AT_ONCE: Final = 100
 """Entries of one `adopt` script: no script should hold the store for more than some milliseconds."""
@@ -60,7 +78,7 @@ class RedisOrderJournal:
         self._entries, self._tags = keys.journal(account), keys.journal_tags(account)
         self._open, self._resting = keys.journal_open(account), keys.journal_resting(account)
         self._doubtful, self._epoch = keys.journal_doubtful(account), keys.journal_epoch(account)
-        self._decisions = keys.decisions(account)
+        self._decisions, self._facts = keys.decisions(account), keys.journal_facts(account)
         self._lease = keys.lease(tracker_lease(account))
         self._keys = [
             self._entries,
@@ -225,6 +243,27 @@ class RedisOrderJournal:
         """See the port."""
         run, _ = await self._database.run(EPOCH, [self._epoch])
         return _text(run)
+
+    # -------------------------------------------------------------------------- the account at its broker
+
+    async def put_facts(self, lease_epoch: int, facts: BrokerFacts) -> None:
+        """See the port."""
+        await self._database.run(PUT_FACTS, [self._facts], [self._lease, lease_epoch, _json(facts)])
+
+    async def facts(self) -> BrokerFacts | None:
+        """See the port."""
+        stored = await self._database.command("HGET", self._facts, FACTS)
+        return None if stored is None else _facts.decode(stored)
+
+    async def ask_adoption(self, request: AdoptionRequest) -> bool:
+        """See the port."""
+        field = f"{ADOPT_FIELD}{request.difference_id}"
+        return bool(await self._database.command("HSETNX", self._facts, field, _json(request)))
+
+    async def adoptions(self, *difference_ids: str) -> dict[str, AdoptionRequest]:
+        """See the port."""
+        found = await self._fields(self._facts, [f"{ADOPT_FIELD}{item}" for item in difference_ids])
+        return {of.removeprefix(ADOPT_FIELD): _adoptions.decode(body) for of, body in found.items()}
 
     # --------------------------------------------------------------------------------- parts of requests
 

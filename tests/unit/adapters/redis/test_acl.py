@@ -25,6 +25,7 @@ OWNERS = {
     KEYS.heartbeat("demo"): {"feed-cacher"},
     KEYS.ranges("demo", 1): {"feed-cacher"},
     KEYS.ranges_cursor("demo"): {"feed-cacher"},
+    KEYS.instruments("demo"): {"market-feed"},
     KEYS.watched("demo"): {"order-tracker"},
     KEYS.journal("paper"): {"engine", "order-tracker", "person"},
     KEYS.journal_epoch("paper"): {"engine", "order-tracker", "person"},
@@ -124,7 +125,7 @@ def test_with_an_installation_the_platforms_keys_are_within_reach_too() -> None:
 
 
 def test_others_of_the_same_kind_are_out_of_reach() -> None:
-    other = strategy_rights(KEYS, "other", ["paper"])
+    other = strategy_rights(KEYS, "other", ["paper"], "demo")
     assert not other.journal.writes & ROLES["strategy"].journal.writes
     another = engine_rights(KEYS, "live", "demo")
     shared = another.journal.writes & ROLES["engine"].journal.writes
@@ -132,7 +133,7 @@ def test_others_of_the_same_kind_are_out_of_reach() -> None:
 
 
 def test_a_strategy_reads_the_books_of_its_accounts_alone() -> None:
-    rights = strategy_rights(KEYS, "momentum", ["paper", "live"]).journal
+    rights = strategy_rights(KEYS, "momentum", ["paper", "live"], "demo").journal
     assert rights.reads == {
         key for name in ("paper", "live") for key in (KEYS.decisions(name), KEYS.order_folds(name))
     }
