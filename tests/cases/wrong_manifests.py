@@ -60,7 +60,48 @@ CODE: Final[Manifest] = {
         "code": {"file": "own.py", "configMap": "own-code"},
     },
 }
-GOOD: Final = (FEED, REPLAY, ACCOUNT, STRATEGY, CODE)
+KITE_FEED: Final[Manifest] = {
+    "apiVersion": "alphapanda.io/v1alpha1",
+    "kind": "MarketFeed",
+    "metadata": {"name": "nse"},
+    "spec": {
+        "source": {"zerodha": {"account": "kite"}},
+        "calendar": "XBOM",
+        "instruments": [
+            {"symbol": "NSE:RELIANCE"},
+            {"symbol": "NSE:INFY", "token": 408065},
+            {"symbol": "NSE:M&M", "freezeQuantity": 5000},
+        ],
+    },
+}
+KITE: Final[Manifest] = {
+    "apiVersion": "alphapanda.io/v1alpha1",
+    "kind": "BrokerAccount",
+    "metadata": {"name": "kite"},
+    "spec": {
+        "marketFeed": "nse",
+        "zerodha": {"live": True, "userId": "AB1234", "product": "MIS", "limits": {"ordersPerDay": 100}},
+    },
+}
+DRY: Final[Manifest] = {
+    "apiVersion": "alphapanda.io/v1alpha1",
+    "kind": "BrokerAccount",
+    "metadata": {"name": "dry"},
+    "spec": {
+        "marketFeed": "nse",
+        "zerodha": {
+            "dryRun": True,
+            "userId": "CD5678",
+            "product": "CNC",
+            "keysSecret": "my.keys",
+            "marketProtection": 2.5,
+            "algoId": "ALGO-1",
+            "egressIp": "203.0.113.7",
+            "postbacks": True,
+        },
+    },
+}
+GOOD: Final = (FEED, REPLAY, ACCOUNT, STRATEGY, CODE, KITE_FEED, KITE, DRY)
 
 
 class Wrong(NamedTuple):
@@ -107,8 +148,8 @@ CASES: Final = (
     Wrong("unknown field", STRATEGY, {"spec/tradingSate": "Halted"}, "spec.tradingSate", ("unknown field; did you mean tradingState?", "type, class, code, image"), ('unknown field "spec.tradingSate"',)),
     Wrong("unknown nested field", ACCOUNT, {"spec/risk/maxOrderQuantty": "5"}, "spec.risk.maxOrderQuantty", ("unknown field; did you mean maxOrderQuantity?", "maxOrderQuantity"), ('unknown field "spec.risk.maxOrderQuantty"',)),
     Wrong("unknown field beside spec", FEED, {"sepc": {}}, "sepc", ("unknown field; did you mean spec?", "apiVersion, kind, metadata, spec"), ('unknown field "sepc"',)),
-    Wrong("two sources", FEED, {"spec/source/replay": {"path": "a.csv"}}, "spec.source", ("more than one source is given: simulated, replay", "exactly one of simulated, replay"), ("spec.source:", "source: give exactly one of simulated, replay")),
-    Wrong("no source", FEED, {"spec/source": {}}, "spec.source", ("no source is given", "exactly one of simulated, replay"), ("spec.source:", "source: give exactly one of simulated, replay")),
+    Wrong("two sources", FEED, {"spec/source/replay": {"path": "a.csv"}}, "spec.source", ("more than one source is given: simulated, replay", "exactly one of simulated, replay, zerodha"), ("spec.source:", "source: give exactly one of simulated, replay, zerodha")),
+    Wrong("no source", FEED, {"spec/source": {}}, "spec.source", ("no source is given", "exactly one of simulated, replay, zerodha"), ("spec.source:", "source: give exactly one of simulated, replay, zerodha")),
     Wrong("source missing", FEED, {"spec/source": DROP}, "spec.source", ("is missing", "the field is required"), ("spec.source:", "Required value")),
     Wrong("simulated without a price to start at", FEED, {"spec/instruments/1/referencePrice": DROP}, "spec.instruments[1].referencePrice", ("is missing", "a price at which the simulated prices start"), ("spec.instruments:", "each instrument of a simulated source needs referencePrice")),
     Wrong("replay of a symbol that is no instrument", REPLAY, {"spec/source/replay/symbol": "CME:NQ"}, "spec.source.replay.symbol", ("'CME:NQ' is not among the instruments", "CME:ES"), ("spec.source.replay.symbol:", "source.replay.symbol must be the symbol of one of the")),
@@ -144,9 +185,26 @@ CASES: Final = (
     Wrong("staleness above a day", FEED, {"spec/staleAfterSeconds": 86401}, "spec.staleAfterSeconds", ("86401 is out of range", "at most 86400"), ("spec.staleAfterSeconds:", "should be less than or equal to 86400")),
     Wrong("too many partitions", FEED, {"spec/partitions": 65}, "spec.partitions", ("65 is out of range", "at most 64"), ("spec.partitions:", "should be less than or equal to 64")),
     Wrong("seventeen cachers", FEED, {"spec/feedCacher/replicas": 17}, "spec.feedCacher.replicas", ("17 is out of range", "at most 16"), ("spec.feedCacher.replicas:", "should be less than or equal to 16")),
-    Wrong("no broker", ACCOUNT, {"spec/paper": DROP}, "spec", ("no broker is given", "allowed: paper"), ("spec:", "broker: give paper")),
+    Wrong("no broker", ACCOUNT, {"spec/paper": DROP}, "spec", ("no broker is given", "exactly one of paper, zerodha"), ("spec:", "broker: give exactly one of paper, zerodha")),
     Wrong("account without a feed", ACCOUNT, {"spec/marketFeed": DROP}, "spec.marketFeed", ("is missing", "the field is required"), ("spec.marketFeed:", "Required value")),
     Wrong("feed of another namespace", ACCOUNT, {"spec/marketFeed": "other/demo"}, "spec.marketFeed", ("'other/demo' is not well formed", "one DNS label: lower-case"), ("spec.marketFeed:", "must be one DNS label: lower-case letters, digits and '-'")),
+    Wrong("two brokers", ACCOUNT, {"spec/zerodha": KITE["spec"]["zerodha"]}, "spec", ("more than one broker is given: paper, zerodha",), ("spec:", "broker: give exactly one of paper, zerodha")),
+    Wrong("neither live nor a dry run", KITE, {"spec/zerodha/live": DROP}, "spec.zerodha", ("neither live nor dryRun is true", "exactly one of live: true (orders go to the broker"), ("spec.zerodha:", "give exactly one of live: true")),
+    Wrong("not live and no dry run", KITE, {"spec/zerodha/live": False}, "spec.zerodha", ("neither live nor dryRun is true",), ("spec.zerodha:", "give exactly one of live: true")),
+    Wrong("live and a dry run", KITE, {"spec/zerodha/dryRun": True}, "spec.zerodha", ("both live and dryRun are true", "real money"), ("spec.zerodha:", "give exactly one of live: true")),
+    Wrong("live in words", KITE, {"spec/zerodha/live": "yes"}, "spec.zerodha.live", ("'yes' does not fit",), ("spec.zerodha.live:", "must be of type boolean")),
+    Wrong("no user", KITE, {"spec/zerodha/userId": DROP}, "spec.zerodha.userId", ("is missing",), ("spec.zerodha.userId:", "Required value")),
+    Wrong("user in small letters", KITE, {"spec/zerodha/userId": "ab1234"}, "spec.zerodha.userId", ("'ab1234' is not well formed", "for example AB1234"), ("spec.zerodha.userId:", "must be the user's id at the broker")),
+    Wrong("no product", KITE, {"spec/zerodha/product": DROP}, "spec.zerodha.product", ("is missing",), ("spec.zerodha.product:", "Required value")),
+    Wrong("unknown product", KITE, {"spec/zerodha/product": "MTF"}, "spec.zerodha.product", ("'MTF' is unknown", "MIS, CNC, NRML"), ("spec.zerodha.product:", 'Unsupported value: "MTF"')),
+    Wrong("no market protection", KITE, {"spec/zerodha/marketProtection": 0}, "spec.zerodha.marketProtection", ("0 is no market protection", "-1 (automatic), or percent from 0.01 to 100"), ("spec.zerodha.marketProtection:", "market protection is -1 (automatic)")),
+    Wrong("market protection above all", KITE, {"spec/zerodha/marketProtection": 100.5}, "spec.zerodha.marketProtection", ("100.5 is out of range", "at most 100"), ("spec.zerodha.marketProtection:", "should be less than or equal to 100")),
+    Wrong("address with a mask", KITE, {"spec/zerodha/egressIp": "203.0.113.7/32"}, "spec.zerodha.egressIp", ("is not well formed", 'an IP address as "203.0.113.7"'), ("spec.zerodha.egressIp:", "must be an IP address")),
+    Wrong("no orders a second", KITE, {"spec/zerodha/limits/ordersPerSecond": 0}, "spec.zerodha.limits.ordersPerSecond", ("0 is out of range", "at least 1"), ("spec.zerodha.limits.ordersPerSecond:", "should be greater than or equal to 1")),
+    Wrong("unknown mode of prices", KITE_FEED, {"spec/source/zerodha/mode": "depth"}, "spec.source.zerodha.mode", ("'depth' is unknown", "full, quote, ltp"), ("spec.source.zerodha.mode:", 'Unsupported value: "depth"')),
+    Wrong("prices by nobody's login", KITE_FEED, {"spec/source/zerodha": {}}, "spec.source.zerodha.account", ("is missing",), ("spec.source.zerodha.account:", "Required value")),
+    Wrong("tokens that only a broker's list says", REPLAY, {"spec/instruments/0/token": DROP}, "spec.instruments[0].token", ("is missing", "the field is required"), ("spec.instruments:", "each instrument needs token and tickSize")),
+    Wrong("one token twice where others have none", KITE_FEED, {"spec/instruments/0/token": 408065}, "spec.instruments[1].token", ("is already that of [0]",), ("spec:", "insert failed: key 408065 already exists evaluating rule:")),
     Wrong("cash below zero", ACCOUNT, {"spec/paper/cash": "-5"}, "spec.paper.cash", ("'-5' is not such a number", "a number from 0 up to"), ("spec.paper.cash:", "should match")),
     Wrong("cash in words", ACCOUNT, {"spec/paper/cash": "1e6"}, "spec.paper.cash", ("'1e6' is not such a number", "a number from 0 up to"), ("spec.paper.cash:", "should match")),
     Wrong("ratio above one as text", ACCOUNT, {"spec/paper/partialFillRatio": "1.5"}, "spec.paper.partialFillRatio", ("1.5 is out of range", "a number from 0 up to 1, as"), ("spec.paper.partialFillRatio:", "should match")),

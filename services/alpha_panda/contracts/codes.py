@@ -47,6 +47,8 @@ class Code(StrEnum):
     TRADING_HALTED = "TRADING_HALTED"
     TRADING_REDUCING = "TRADING_REDUCING"
     ACCESS_TOKEN_EXPIRED = "ACCESS_TOKEN_EXPIRED"  # noqa: S105 - a reason, not a secret
+    EGRESS_IP_REFUSED = "EGRESS_IP_REFUSED"
+    DRY_RUN = "DRY_RUN"
     NOT_RECONCILED = "NOT_RECONCILED"
     IN_DOUBT = "IN_DOUBT"
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
@@ -61,6 +63,9 @@ class Code(StrEnum):
     CANCELLED_BY_STRATEGY = "CANCELLED_BY_STRATEGY"
     CANCELLED_BY_STATE = "CANCELLED_BY_STATE"
     CANCEL_UNCONFIRMED = "CANCEL_UNCONFIRMED"
+    EXTERNAL_TRADE = "EXTERNAL_TRADE"
+    SQUARE_OFF = "SQUARE_OFF"
+    ADOPTED = "ADOPTED"
     BREAKER_OPEN = "BREAKER_OPEN"
     UNKNOWN_VERSION = "UNKNOWN_VERSION"
     UNDECODABLE = "UNDECODABLE"
@@ -108,7 +113,9 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.TRADING_HALTED: "A scope is Halted, latched, or its control key is missing or expired.",
     Code.TRADING_REDUCING: "A scope is Reducing and the order does not shrink the strategy's position.",
     Code.ACCESS_TOKEN_EXPIRED: "The broker's access token is no longer valid.",
-    Code.NOT_RECONCILED: "The account has not been reconciled with the broker since the last restart.",
+    Code.EGRESS_IP_REFUSED: "The broker takes no orders from the address that they leave from.",
+    Code.DRY_RUN: "The account is on a dry run: the order was made ready, and not sent. The message is what would have been.",
+    Code.NOT_RECONCILED: "The account was not compared with its broker today, or since a restart or login; or the two differ on this instrument.",
     Code.IN_DOUBT: "An earlier order on this key has an unknown outcome.",
     Code.UNKNOWN_ORDER: "Risk has validated no such order of this strategy on this instrument.",
     Code.ORDER_NOT_OPEN: "The order to cancel no longer rests.",
@@ -122,6 +129,9 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.CANCELLED_BY_STRATEGY: "The strategy cancelled the order.",
     Code.CANCELLED_BY_STATE: "The trading state (Reducing or Halted) cancelled the order.",
     Code.CANCEL_UNCONFIRMED: "The broker did not confirm a cancellation: the order may rest on, or be cancelled after all.",
+    Code.EXTERNAL_TRADE: "Somebody else traded on the account, as a person by hand; what it closed of strategies' positions is theirs.",
+    Code.SQUARE_OFF: "The broker closed an intraday position by itself; what it closed of strategies' positions is theirs.",
+    Code.ADOPTED: "What the broker holds, and the book did not, was booked: as an opening position, or by a person's word.",
     Code.BREAKER_OPEN: "A dependency failed repeatedly; records are set aside until a probe passes.",
     Code.UNKNOWN_VERSION: "The record's version is newer than this release understands.",
     Code.UNDECODABLE: "The record is not valid JSON or MessagePack of its type.",
@@ -169,7 +179,9 @@ REMEDIES: dict[Code, str] = {
     Code.TRADING_HALTED: "See who halted it and why: `alpha-panda status`. When it may go on: `alpha-panda resume SCOPE --latch ID`.",
     Code.TRADING_REDUCING: "See who set it and why: `alpha-panda status`. Only closing orders pass until then.",
     Code.ACCESS_TOKEN_EXPIRED: "Log in at the broker and renew the token's Secret.",
-    Code.NOT_RECONCILED: "Wait for the order-tracker to compare; if it does not, see its log.",
+    Code.EGRESS_IP_REFUSED: "Register the address that the message names with the broker, or let orders leave from the registered one.",
+    Code.DRY_RUN: "Nothing to do if a dry run is meant; else set `zerodha.live: true` instead of `dryRun`.",
+    Code.NOT_RECONCILED: "Wait for the order-tracker to compare; if it does not, see its log. A difference that stays: look at the broker, then `alpha-panda orders adopt`.",
     Code.IN_DOUBT: "Find the order: `alpha-panda orders list ACCOUNT --in-doubt`. If it stays so, decide: `alpha-panda orders resolve`.",
     Code.UNKNOWN_ORDER: "Cancel by the id of the signal that made the order.",
     Code.ORDER_NOT_OPEN: "Nothing to do: the order had ended before.",
@@ -183,6 +195,9 @@ REMEDIES: dict[Code, str] = {
     Code.CANCELLED_BY_STRATEGY: "Nothing to do: the strategy asked for it.",
     Code.CANCELLED_BY_STATE: "See who halted or reduced it: `alpha-panda status`.",
     Code.CANCEL_UNCONFIRMED: "Look into the broker's book whether the order rests on; cancel it again if it does.",
+    Code.EXTERNAL_TRADE: "Nothing to do if it was meant; else see who else can trade on the account.",
+    Code.SQUARE_OFF: "Let strategies close intraday positions before the broker does: set `productCutOff` early enough.",
+    Code.ADOPTED: "Nothing to do.",
     Code.BREAKER_OPEN: "Repair the dependency that the message names. The signal is not sent again; a strategy sends a new one.",
     Code.UNKNOWN_VERSION: "Finish the upgrade, then `alpha-panda dlq replay`.",
     Code.UNDECODABLE: "See who wrote it: `alpha-panda dlq show`.",

@@ -13,6 +13,12 @@ from alpha_panda.contracts.resources.broker_account import BROKERS
 from alpha_panda.contracts.resources.feed_source import REPLAY_VOLUMES, SOURCES
 from alpha_panda.contracts.resources.fields import MAX_NAME, NAME_PATTERN, PATTERN_WORDS
 from alpha_panda.contracts.resources.strategy import CLASS_FIELDS
+from alpha_panda.contracts.resources.zerodha import (
+    AUTOMATIC_PROTECTION,
+    LEAST_PROTECTION,
+    MODES,
+    MODES_WORDS,
+)
 
 
 class Rule(NamedTuple):
@@ -87,12 +93,19 @@ def unchanged(field: str, *, visible: bool, path: str = "") -> Rule:
     return Rule(f"dyn(self).{field} == dyn(oldSelf).{field}", IMMUTABLE[field], path)
 
 
-def each_once(field: str, path: str) -> Rule:
-    """Return the rule that no two elements of a list share a field.
+def each_once(field: str, path: str, *, optional: bool = False) -> Rule:
+    """Return the rule that no two elements of a list share a field; `optional`: those without it don't count.
 
     It builds a map by the field, which fails where a key is there already and says which: linear in time, and without
     the notes on each element that a list by key costs (10,000 instruments would not fit into etcd).
     """
+    if optional:
+        given = f"self{path}.filter(each, has(each.{field}))"
+        return Rule(
+            f"{given}.transformMapEntry(i, each, {{each.{field}: i}}).size() == {given}.size()",
+            f"each {field} once",
+            path,
+        )
     return Rule(
         f"self{path}.transformMapEntry(i, each, {{each.{field}: i}}).size() == self{path}.size()",
         f"each {field} once",
@@ -107,6 +120,7 @@ NO_REPEATS: Final = Rule(
 
 IMMUTABLE: Final = {
     "partitions": "partitions can't be changed: each instrument has its partition for good; make another MarketFeed",
+    "userId": "userId can't be changed: make another account for another user",
     "cash": "cash is what the account began with and can't be changed: write it as it was, or make another account",
 }
 """Why the fields that the models mark as immutable are so."""
@@ -123,9 +137,26 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "Strategy": (NAME,),
     "FeedSource": (exactly_one("source", SOURCES),),
     "ReplaySource": (at_most_one("place of the files", REPLAY_VOLUMES),),
+    "ZerodhaBroker": (
+        Rule(
+            " != ".join(f"(has(self.{to_camel(name)}) && self.{to_camel(name)})" for name in MODES),
+            f"give {MODES_WORDS}",
+        ),
+        Rule(
+            f"!has(self.marketProtection) || self.marketProtection == {AUTOMATIC_PROTECTION}"
+            f" || self.marketProtection >= {LEAST_PROTECTION}",
+            "market protection is -1 (automatic), or percent from 0.01 to 100",
+            ".marketProtection",
+        ),
+    ),
     "MarketFeedSpec": (
         each_once("symbol", ".instruments"),
-        each_once("token", ".instruments"),
+        each_once("token", ".instruments", optional=True),
+        Rule(
+            "has(self.source.zerodha) || self.instruments.all(i, has(i.token) && has(dyn(i).tickSize))",
+            "each instrument needs token and tickSize; of a zerodha source alone the broker's list says them",
+            ".instruments",
+        ),
         Rule(
             "!has(self.source.simulated) || self.instruments.all(i, has(dyn(i).referencePrice))",
             "each instrument of a simulated source needs referencePrice, at which its prices start",
@@ -176,6 +207,8 @@ person wants to see. All others stay out of it, so that what is stored is what w
 OPERATOR_ONLY: Final = (
     "a price band whose low is not below its high",
     "an unknown calendar or time zone, and a date or time that the calendar's rules refuse",
+    "an egressIp that has the characters of an address and is none",
+    "two accounts of one broker user",
     "numbers with more digits than a YAML number keeps exactly (15), written without quotes",
     "parameters nested deeper than 16 levels or of more than 10,000 values, and what the strategy's own model refuses",
     "names of container resources in a strategy's requests and limits",
@@ -223,7 +256,10 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         _TRADING,
         _ORDERS,
         _PNL,
+        _condition("Session", "SessionValid", "Whether somebody is logged in at the broker.", "reason"),
         _FEED,
+        Column("User", ".status.brokerUser", "The user at the broker.", priority=1),
+        Column("Session Until", ".status.sessionExpires", "Until when the log-in is good.", priority=1),
         Column("Equity", ".status.equity", "Cash and the value of all positions.", priority=1),
         Column("Positions", ".status.positions", "Open positions.", "integer", priority=1),
         Column(

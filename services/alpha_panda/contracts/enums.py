@@ -36,6 +36,14 @@ class Validity(StrEnum):
     IOC = "IOC"
 
 
+class Product(StrEnum):
+    """What an order is for at an Indian broker: intraday, delivery, or carried overnight."""
+
+    MIS = "MIS"
+    CNC = "CNC"
+    NRML = "NRML"
+
+
 class TradingState(StrEnum):
     """What a scope (strategy, account, platform) may do; declared from the loosest to the strictest."""
 
@@ -167,3 +175,4 @@ class EventType(StrEnum):
     ORDER_UPDATED = "ORDER_UPDATED"
     PORTFOLIO_SNAPSHOT = "PORTFOLIO_SNAPSHOT"
     CONTROL_CHANGED = "CONTROL_CHANGED"
+    RECONCILED = "RECONCILED"

@@ -186,6 +186,8 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     status' stage. A fold takes the greatest filled quantity and, separately, the greatest rank. `correction` marks
     an event that may lower them: only the order-tracker makes one. `revision` counts the entry's changes in the
     journal; `begun_at` (UTC ns, 0 not told) is when its first was written: just before the broker was called.
+    `share_of`: the id of the `external` order whose fills these are, as far as they closed what this strategy held: the
+    account has traded once, and the strategy's own book, not the account's, changes by it.
     """
 
     signal_id: str
@@ -215,6 +217,7 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     code: Code | None = None
     message: str = ""
     begun_at: Int64 = 0
+    share_of: str = ""
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -275,6 +278,31 @@ class ControlChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     set_at: int = 0
 
 
+class BookDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One instrument of RECONCILED: what the account's book holds, and what its broker says; signed, net."""
+
+    instrument_token: Int64
+    symbol: str
+    ours: Decimal
+    theirs: Decimal
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RECONCILED on `{account}.control`: the order-tracker has compared the account with its broker, or found it can't.
+
+    `differences`: those that have stood at two readings; none and `reconciled`: book and broker agree. `opened`: what
+    the book begins with, told once (`ours` is zero). `cash`: the broker's, at that moment. `reason` in words.
+    """
+
+    user: str
+    trading_day: str
+    reconciled: bool
+    differences: list[BookDifference] = []
+    opened: list[BookDifference] = []
+    cash: Decimal | None = None
+    reason: str = ""
+
+
 Payload = (
     Signal
     | CancelRequest
@@ -283,6 +311,7 @@ Payload = (
     | OrderUpdate
     | PortfolioSnapshot
     | ControlChanged
+    | Reconciled
 )
 """Every `data` of a JSON envelope."""
 
@@ -333,6 +362,7 @@ PAYLOADS: Final[dict[EventType, type]] = {
     EventType.ORDER_UPDATED: OrderUpdate,
     EventType.PORTFOLIO_SNAPSHOT: PortfolioSnapshot,
     EventType.CONTROL_CHANGED: ControlChanged,
+    EventType.RECONCILED: Reconciled,
 }
 """Which struct `data` is, by event type (MARKET_TICKS has no envelope: see TickBatch)."""
 

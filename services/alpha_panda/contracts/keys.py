@@ -25,6 +25,11 @@ def feed_lease(feed: str) -> str:
     return f"{feed}:market-feed"
 
 
+def broker_user_lease(user: str) -> str:
+    """Return the name of the lease that keeps two accounts from trading with one login at a broker."""
+    return f"broker-user:{user}"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyMap:
     """Names of all keys of one installation and namespace. `prefix` as in TopicMap.
@@ -47,6 +52,10 @@ class KeyMap:
     def heartbeat(self, feed: str) -> str:
         """Last proof that the feed's source is alive, by partition of its ticks, and the feed's epoch."""
         return f"{self.prefix}{feed}:heartbeat"
+
+    def instruments(self, feed: str) -> str:
+        """What the feed's symbols stand for, by the broker's list of the day."""
+        return f"{self.prefix}{feed}:instruments"
 
     def watched(self, feed: str) -> str:
         """Tokens whose price ranges are published."""
@@ -95,6 +104,14 @@ class KeyMap:
     def journal_sequence(self, account: str) -> str:
         """Counts the journal's changes; orders its indices."""
         return f"{self.prefix}{account}:journal:sequence"
+
+    def pace(self, account: str, window: str) -> str:
+        """Calls to the broker that were made in a window of time."""
+        return f"{self.prefix}{account}:pace:{window}"
+
+    def journal_facts(self, account: str) -> str:
+        """What the order-tracker knows of the account at its broker, and which differences a person adopts."""
+        return f"{self.prefix}{account}:journal:facts"
 
     def decisions(self, account: str) -> str:
         """Risk's decisions by signal id."""

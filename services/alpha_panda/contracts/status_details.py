@@ -17,6 +17,9 @@ Details = Mapping[str, Detail]
 MANIFESTS: Final = "manifests"
 """Why the present manifests can't be used, so that those before them stand; not told while all is well."""
 
+PROBLEM: Final = "problem"
+"""What keeps a service from its work, in words: of a market-feed its source's, of any that waits for instruments."""
+
 STRATEGY: Final = "strategy."
 """What the names of a strategy's figures begin with: `strategy.<name>.<figure>`."""
 
@@ -97,6 +100,26 @@ class TrackerFigures(_Figures):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerFigures(_Figures):
+    """An order-tracker's of its account at the broker; of one whose broker keeps no positions nothing is told.
+
+    `broker_reconciled`: orders, positions and money were compared in full today, the last time at `compared_ts`;
+    `reconcile_problem`: why not. `differences`: instruments on which book and broker differ, `difference_names` says
+    which and how (`NSE:X ours 5 broker 3`). `broker_cash`: what the broker lets the account trade with.
+    `token_expires_at`: 0 if there is no valid access token (`token_problem` says why).
+    """
+
+    broker_reconciled: bool | None = None
+    compared_ts: int | None = None
+    reconcile_problem: str = ""
+    differences: int = 0
+    difference_names: str = ""
+    broker_cash: str | None = None
+    token_expires_at: int | None = None
+    token_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyOrders(_Figures):
     """What the order-tracker has counted of one strategy; `uid` of the resource that is meant ("" not known)."""
 
@@ -147,9 +170,10 @@ class StrategyFigures(_Figures):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerFigures(_Figures):
-    """A strategy's runner's. `reason` and `message` say why it is STOPPED or REFUSED."""
+    """A strategy's runner's. `reason` and `message` say why it is STOPPED or REFUSED; `feed`: whose ticks it reads."""
 
     state: str = STARTING
+    feed: str = ""
     reason: str = ""
     message: str = ""
     last_tick_ts: int | None = None

@@ -19,6 +19,7 @@ from alpha_panda.contracts.enums import (
     Verdict,
 )
 from alpha_panda.contracts.events import ZERO, CancelRequest, CheckResult, Envelope, OrderUpdate, Signal
+from alpha_panda.contracts.instruments import Instrument
 
 NO_EPOCH: Final = ""
 """A journal epoch that is never valid."""
@@ -375,13 +376,106 @@ class PortfolioReading(msgspec.Struct, frozen=True, kw_only=True):
     cash: Decimal | None = None
 
 
+class InstrumentDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the account's book says is held of an instrument, and what its broker says: signed net quantities.
+
+    `price`: what one unit is booked at if a person adopts the difference. `since` (UTC ns): when these very quantities
+    were first seen, which is part of the id: another difference has another one. `confirmed`: seen at two readings.
+    """
+
+    difference_id: str
+    instrument_token: int
+    symbol: str
+    ours: Decimal
+    theirs: Decimal
+    price: Decimal
+    since: int
+    confirmed: bool = False
+
+    @property
+    def quantity(self) -> Decimal:
+        """What the book lacks, signed."""
+        return self.theirs - self.ours
+
+
+class OpeningPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position that the account's book begins with; `quantity` is signed, prices per unit.
+
+    `price`: what it is booked at, the broker's average. `last_price`: what it is worth then; what it has made or lost
+    before is no day's P&L of ours.
+    """
+
+    instrument_token: int
+    symbol: str
+    quantity: Decimal
+    price: Decimal
+    last_price: Decimal
+
+
+class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the order-tracker has learnt of a live account at its broker: what risk may rely on.
+
+    `reconciled`: orders, positions and money were compared in full on `trading_day` under `journal_epoch`, at
+    `compared_at` the last time (UTC ns; the moment that the broker's positions are of). `problem`: why not, in words.
+    `unjudged`: tokens that were never quiet enough to be compared since.
+
+    `cash`: what the broker lets the account trade with, as of `cash_at`. `opened_at` (0: not yet) with `opening_cash`
+    and `opening`: what the book began with; it is set once and stays.
+
+    `token_valid_until`: past, or 0, if there is no valid access token; None where the broker wants none.
+    """
+
+    journal_epoch: str = NO_EPOCH
+    user: str = ""
+    trading_day: str = ""
+    reconciled: bool = False
+    compared_at: int = 0
+    problem: str = ""
+    differences: tuple[InstrumentDifference, ...] = ()
+    unjudged: tuple[int, ...] = ()
+    cash: Decimal | None = None
+    cash_at: int = 0
+    opened_at: int = 0
+    opening_cash: Decimal = ZERO
+    opening: tuple[OpeningPosition, ...] = ()
+    token_valid_until: int | None = None
+    token_problem: str = ""
+
+
+class AdoptionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A person says that a difference is to be booked as it is. `asked_at` in UTC ns."""
+
+    difference_id: str
+    by: str
+    reason: str
+    asked_at: int
+
+
 class PaceWindow(msgspec.Struct, frozen=True):
-    """At most `limit` calls in each `seconds` of the store's clock; windows begin at multiples of it, moved by `offset`."""
+    """At most `limit` calls in each `seconds` of the store's clock; windows begin at multiples of it, moved by `offset`.
+
+    `rolling`: in any `seconds` instead, wherever they begin.
+    """
 
     name: str
     seconds: int
     limit: int
     offset: int = 0
+    rolling: bool = False
+
+
+class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
+    """What a feed's symbols stand for, by its broker's list of `day` (a date, in the venue's time).
+
+    `version` tells one content from another: of the same day, too, where the manifest has changed. `faults`: the
+    symbols that can't be used, each with why and what is nearest.
+    """
+
+    feed: str
+    day: str
+    version: str
+    instruments: tuple[Instrument, ...]
+    faults: dict[str, str] = {}
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):

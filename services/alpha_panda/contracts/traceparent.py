@@ -9,12 +9,14 @@ Source: W3C Trace Context, https://www.w3.org/TR/trace-context/.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
 HEADER: Final = "traceparent"
 
 _SPAN_BITS: Final = 64
+_KNOWN: Final = 1024  # correlation ids whose roots are remembered: each is asked for at every hop
 _SAMPLED: Final = 0x01
 _FORM: Final = re.compile(
     rb"(?!ff)(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<rest>-.*)?"
@@ -66,6 +68,7 @@ def trace_id_of(correlation_id: str) -> str | None:
     return found.hex if found.int else None
 
 
+@lru_cache(_KNOWN)
 def root_of(correlation_id: str) -> TraceContext | None:
     """Return the root span of the correlation id's trace; None as `trace_id_of`."""
     trace_id = trace_id_of(correlation_id)

@@ -46,6 +46,15 @@ class Breaker:
         return self._state
 
     @property
+    def shown(self) -> BreakerState:
+        """Where it stands, for who watches: open only while it refuses.
+
+        One whose time has passed waits for an attempt, which may be long in coming: whether the dependency is back is
+        not known, and nothing is held up.
+        """
+        return BreakerState.HALF_OPEN if self._state is BreakerState.OPEN and self.ready else self._state
+
+    @property
     def ready(self) -> bool:
         """Whether `allow` would say yes."""
         if self._state is BreakerState.OPEN:
@@ -151,8 +160,8 @@ class Breakers:
         return self._breakers[dependency]
 
     def states(self) -> dict[str, str]:
-        """Return the state of each by dependency name, sorted."""
-        return {name: breaker.state.value for name, breaker in sorted(self._breakers.items())}
+        """Return what is shown of each by dependency name, sorted."""
+        return {name: breaker.shown.value for name, breaker in sorted(self._breakers.items())}
 
 
 class Circuit:

@@ -12,9 +12,12 @@ from alpha_panda.ports import (
     DecisionStore,
     EventBus,
     IdSource,
+    InstrumentLists,
+    InstrumentStore,
     Lease,
     MarketSource,
     OrderJournal,
+    OrderPace,
     PriceCache,
     StatusStore,
     TraderFactory,
@@ -36,7 +39,9 @@ class Ports:
     `probes` by what they ask: a service is ready only while each answers (stores of this process have none).
     `operated`: whether an operator may read the statuses and ask for something; nobody does in a run of one process.
     `durable` asks whether the journal's store keeps what it has answered; None: it won't say. Without the callable
-    nobody can be asked.
+    nobody can be asked. `instruments`: what brokers' daily lists say of feeds' symbols; None: manifests say all; `lists` asks them, for a
+    feed. `pace` counts
+    calls to brokers; None: no account has one. `close` ends what traders and sources have open; whoever made them calls it.
     """
 
     clock: Clock
@@ -54,6 +59,10 @@ class Ports:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     operated: bool = True
     durable: Callable[[], Awaitable[bool | None]] | None = None
+    instruments: InstrumentStore | None = None
+    lists: Callable[[str], InstrumentLists] | None = None
+    pace: OrderPace | None = None
+    close: Callable[[], Awaitable[None]] | None = None
 
 
 def _ignore(_: StrategyError) -> None:

@@ -49,7 +49,12 @@ class HealthChecks:
         self._needs = needs
         self._lacking: dict[str, str | None] = dict.fromkeys([*probes, *needs], NOT_YET)
         self._shown = dict(self._lacking)
-        self.clock_offset_ms: float | None = None
+        self._offsets: dict[str, float] = {}
+
+    @property
+    def clock_offset_ms(self) -> float | None:
+        """How far the clock of a store is ahead of this machine's, in ms: of those that answered last the furthest off."""
+        return max(self._offsets.values(), key=abs, default=None)
 
     def reasons(self) -> list[str]:
         """Return what is lacking, a line each; errors in general words, since anyone may ask. The log has them in full."""
@@ -58,7 +63,7 @@ class HealthChecks:
     async def ask(self) -> None:
         """Ask all once; each by itself, so that one that hangs hides nothing of the others."""
         before = _lines(self._lacking)
-        asked = {name: self._sign_of_life(probe) for name, probe in self._probes.items()}
+        asked = {name: self._sign_of_life(name, probe) for name, probe in self._probes.items()}
         asked |= {name: need() for name, need in self._needs.items()}
         answers = await asyncio.gather(*(self._bounded(asking) for asking in asked.values()))
         for name, (shown, full) in zip(asked, answers, strict=True):
@@ -79,15 +84,19 @@ class HealthChecks:
             return FAILS, str(error)
         return answer, answer
 
-    async def _sign_of_life(self, probe: Probe) -> str | None:
+    async def _sign_of_life(self, name: str, probe: Probe) -> str | None:
         began = self._clock.now()
-        theirs = await probe()
+        try:
+            theirs = await probe()
+        except BaseException:  # an answer that did not come in time among them: what was is not what is
+            self._offsets.pop(name, None)
+            raise
         if theirs is None:
             return None
         # Its answer is from between question and answer: half the round trip is the uncertainty.
         ended = self._clock.now()
         offset = (theirs - (began + ended) // 2) / MS_NS
-        self.clock_offset_ms = offset
+        self._offsets[name] = offset
         if abs(offset) - (ended - began) / 2 / MS_NS > self._terms.max_skew_ms:
             return f"the clock here is {-offset:+.0f} ms off; {self._terms.max_skew_ms} are allowed"
         return None

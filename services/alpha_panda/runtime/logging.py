@@ -19,19 +19,30 @@ from alpha_panda.runtime.settings import Settings
 REDACTED: Final = "***"
 
 _SENSITIVE: Final = (
-    r"(?:access|refresh|request|session|bearer|auth|id)_?token|enctoken"
-    r"|secret|password|passwd|passphrase|api_?key|private_?key|credentials?|authorization|cookie|totp"
+    r"(?:access|refresh|request|session|bearer|auth|id)[_-]?token|enctoken"
+    r"|secret|password|passwd|passphrase|api[_-]?key|private[_-]?key|credentials?|authorization|cookie|totp"
 )
 _SECRET_KEY: Final = re.compile(_SENSITIVE, re.IGNORECASE)
 _SECRET_TEXT: Final = re.compile(
-    rf"(?P<head>\b\w*(?:{_SENSITIVE})\w*[\"']?\s*[=:]\s*)(?P<quote>[\"']?)(?:(?:bearer|basic|token)\s+)?[^\s\"',;&}}]+",
+    # A quoted value ends with its quotation mark, whatever is in it; marks may be escaped: JSON within a text.
+    rf"(?P<head>\b\w*(?:{_SENSITIVE})\w*\\*[\"']?\s*[=:]\s*)"
+    r"(?:(?P<open>b?(?P<quote>\\*[\"']))(?:(?!(?P=quote))(?:\\.|.))*(?P<close>(?P=quote))?"
+    r"|(?:(?:bearer|basic|token)\s+)?[^\s\"',;&}]+)",
     re.IGNORECASE,
 )
+_LOGIN: Final = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:)[^\s/\"']+@", re.IGNORECASE)
+"""An address with a password in it."""
 
 
 def redact_text(text: str) -> str:
-    """Return `text` with the values of `api_key=…`, `"access_token": "…"` and their like replaced."""
-    return _SECRET_TEXT.sub(rf"\g<head>\g<quote>{REDACTED}", text)
+    """Return `text` with the values of `api_key=…`, `"access_token": "…"`, `redis://user:…@` and their like replaced."""
+    if "://" in text:
+        text = _LOGIN.sub(rf"\g<head>{REDACTED}@", text)
+    return _SECRET_TEXT.sub(_blank, text)
+
+
+def _blank(found: re.Match[str]) -> str:
+    return f"{found['head']}{found['open'] or ''}{REDACTED}{found['close'] or ''}"
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -46,9 +57,11 @@ def _redacted(key: object, value: object) -> object:
         return redact_text(value)
     if isinstance(value, Mapping):
         return {inner: _redacted(inner, item) for inner, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(None, item) for item in value]
-    return value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact_text(str(value))  # an error, bytes …: what the renderer would print, and not look at
 
 
 def _is_secret(key: object, value: object) -> bool:
@@ -62,10 +75,13 @@ def _is_secret(key: object, value: object) -> bool:
 
 
 def with_trace_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add `trace_id` to what has a `correlation_id`: it follows from it, traced or not; a structlog processor."""
-    correlation_id = event.get("correlation_id")
-    if isinstance(correlation_id, str) and "trace_id" not in event:
-        trace_id = trace_id_of(correlation_id)
+    """Add `trace_id` to what has a `correlation_id`: it follows from it, traced or not; a structlog processor.
+
+    A line about an order that has only its `signal_id` is in the same trace: that is where its events correlate to.
+    """
+    told = event.get("correlation_id") or event.get("signal_id")
+    if isinstance(told, str) and "trace_id" not in event:
+        trace_id = trace_id_of(told)
         if trace_id is not None:
             event["trace_id"] = trace_id
     return event

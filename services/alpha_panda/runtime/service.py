@@ -12,6 +12,7 @@ import structlog
 from alpha_panda.contracts.status_details import MANIFESTS
 from alpha_panda.contracts.stored import ServiceStatus
 from alpha_panda.contracts.topics import TopicSpec
+from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import (
     AlphaPandaError,
     MisuseError,
@@ -29,7 +30,7 @@ from alpha_panda.runtime.dead_letter import DeadLetters, Failure, dead_letter_to
 from alpha_panda.runtime.health import ClockTerms, HealthChecks, Need
 from alpha_panda.runtime.lease import LeaseKeeper
 from alpha_panda.runtime.logging import log_fields
-from alpha_panda.runtime.metrics.catalogue import CLOCK_OFFSET, PROGRESS_AGE, SERVICE_READY
+from alpha_panda.runtime.metrics.catalogue import CLOCK_OFFSET, PROGRESS_AGE, SERVICE_READY, SERVICE_START
 from alpha_panda.runtime.metrics.input import InputFigures
 from alpha_panda.runtime.metrics.metrics import Reader, Reading, seconds_between
 from alpha_panda.runtime.metrics.service import ServiceMetrics
@@ -340,6 +341,10 @@ class StreamService:
         if not self._not_reading:
             self.ready.set()
 
+    async def tell_status(self) -> None:
+        """Write the status now: something has changed that nobody should wait for until the next one is due."""
+        await self._put_status()
+
     async def dead_letter(self, record: Record, error: Exception, attempts: int = 1) -> None:
         """Set a record aside from a runner of the service's own; commit it only after this has returned.
 
@@ -424,6 +429,7 @@ class StreamService:
         """Return at a scrape what is the same for every service."""
         own = (self.name,)
         yield Reading(SERVICE_READY, own, not self.not_ready_because())
+        yield Reading(SERVICE_START, own, self._started_at / SECOND_NS)
         if self._state is ServiceState.RUNNING and self._input.any:
             age = seconds_between(self._progressed_at, self._clock.monotonic())
             yield Reading(PROGRESS_AGE, own, age)

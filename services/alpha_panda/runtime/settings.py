@@ -18,6 +18,7 @@ from alpha_panda.runtime.secret_files import SUFFIX, SecretFiles, is_secret
 from alpha_panda.runtime.setting_types import Count, Seconds, SecondsOrZero
 from alpha_panda.runtime.tracing_settings import TracingSettings
 from alpha_panda.runtime.transport_settings import KafkaSettings, RedisSettings
+from alpha_panda.runtime.zerodha_settings import ZerodhaSettings
 
 ENV_PREFIX: Final = "ALPHAPANDA_"
 
@@ -49,10 +50,11 @@ _AT_MOST: Final = (
     ("retry_transient_initial_seconds", "retry_max_seconds"),
     ("restart_initial_seconds", "restart_max_seconds"),
     ("kafka_reconnect_initial_seconds", "kafka_reconnect_max_seconds"),
+    ("zerodha_reconnect_initial_seconds", "zerodha_reconnect_max_seconds"),
 )
 
 
-class Settings(KafkaSettings, RedisSettings, TracingSettings):
+class Settings(KafkaSettings, RedisSettings, TracingSettings, ZerodhaSettings):
     """All settings. Units are in the names; see the descriptions for meaning and reason."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
@@ -229,6 +231,26 @@ class Settings(KafkaSettings, RedisSettings, TracingSettings):
         description="How often the order-tracker looks at orders in doubt and unacknowledged ones. "
         "Why: an order in doubt is soon followed up, at one read of the journal a second.",
     )
+    book_idle_seconds: Seconds = Field(
+        default=5,
+        description="How often the order-tracker reads the order book of a broker that pushes changes, while nothing rests "
+        "or is in doubt. Why: trades by hand are seen soon even if their push was lost, at few of the broker's calls.",
+    )
+    reconcile_seconds: Seconds = Field(
+        default=30,
+        description="How often an account's positions and money are compared with its broker's. "
+        "Why: a difference is found within a minute, at a few calls.",
+    )
+    reconcile_confirm_seconds: Seconds = Field(
+        default=3,
+        description="How long after a difference was first seen it is looked at again. "
+        "Why: a broker's positions may lag its trades by moments; what still stands then is real.",
+    )
+    reconcile_stale_seconds: Seconds = Field(
+        default=300,
+        description="Age of the last complete comparison with the broker beyond which no position may grow. "
+        "Why: ten comparisons have failed by then; closing goes on.",
+    )
     sweep_cancels_at_once: Count = Field(
         default=8,
         description="How many cancellations the order-tracker has under way at once when the trading state forbids "
@@ -324,8 +346,8 @@ class Settings(KafkaSettings, RedisSettings, TracingSettings):
     )
     restart_initial_seconds: Seconds = Field(
         default=0.1,
-        description="First wait before a failed service is started again in the embedded run; then doubled. "
-        "Why: a fresh claim is all that most failures need.",
+        description="First wait before a failed service is started again in the embedded run, and in a pod after the failure "
+        "of a store; then doubled. Why: a fresh claim is all that most failures need.",
     )
     restart_max_seconds: Seconds = Field(
         default=30,

@@ -34,6 +34,7 @@ class _Member:
     restarts: int = 0
     kill_requested: bool = False
     revive: bool = True
+    renewing: bool = False
     down: BaseException | None = None
 
 
@@ -100,6 +101,13 @@ class Supervisor:
         if member.service is not None:
             await member.service.stop()
 
+    async def renew(self, name: str) -> None:
+        """Stop a member gracefully and build it anew: what it was built of has changed. Nothing if it is not running."""
+        member = self._member(name)
+        if member.service is not None and member.running is not None and not member.running.done():
+            member.renewing = True
+            await member.service.stop()
+
     async def stop(self, order: Sequence[str] = ()) -> None:
         """Stop gracefully, one after the other: those in `order` first, then the rest as they were added."""
         await self._stop_all(order)
@@ -139,6 +147,9 @@ class Supervisor:
             begun = self._clock.monotonic()
             error = await self._run_once(member)
             member.down = None if member.kill_requested else error
+            if error is None and member.renewing and not self._stopping:
+                member.renewing = False
+                continue
             if error is None or self._stopping:
                 return
             member.restarts += 1

@@ -19,7 +19,9 @@ def rules_of(feed: MarketFeed, account: BrokerAccount | None = None) -> SessionR
 
 def broker_of(account: BrokerAccount) -> str:
     """Return whom an account trades with, for logs."""
-    return "live" if account.spec.paper is None else "paper"
+    if account.spec.paper is not None:
+        return "paper"
+    return "live" if account.live else "dry-run"
 
 
 def paper_terms(account: BrokerAccount) -> PaperTerms:
@@ -49,3 +51,13 @@ def price_rules(feed: MarketFeed, account: BrokerAccount, settings: Settings) ->
 def ns_of(seconds: float | None) -> int | None:
     """Return seconds as nanoseconds; None stays None."""
     return None if seconds is None else nanoseconds(seconds)
+
+
+def product_of(account: BrokerAccount) -> str:
+    """Return the product that all orders of the account have; "" where its broker knows none."""
+    return "" if account.spec.zerodha is None else account.spec.zerodha.product.value
+
+
+def broker_user_of(account: BrokerAccount) -> str:
+    """Return the broker's login that the account trades with; "" where there is none."""
+    return "" if account.spec.zerodha is None else account.spec.zerodha.user_id

@@ -32,6 +32,7 @@ from alpha_panda.contracts.events import (
     MAX_SIGNAL_BYTES,
     PAYLOADS,
     VERSION,
+    BookDifference,
     CancelRequest,
     CheckResult,
     ControlChanged,
@@ -39,6 +40,7 @@ from alpha_panda.contracts.events import (
     OrderUpdate,
     PortfolioSnapshot,
     PositionView,
+    Reconciled,
     RejectedSignal,
     Signal,
     StrategyBookView,
@@ -122,6 +124,15 @@ REJECTED = RejectedSignal(
     original_signal=SIGNAL, code=Code.RATE_LIMIT, message="m", decided_at=1, checks=CHECKS
 )
 CHANGED = ControlChanged(scope="platform", latch_id="l", state=TradingState.HALTED, action="set")
+RECONCILED = Reconciled(
+    user="AB1234",
+    trading_day="2026-01-02",
+    reconciled=True,
+    differences=[
+        BookDifference(instrument_token=738561, symbol="NSE:X", ours=Decimal(10), theirs=Decimal("-2.5"))
+    ],
+    cash=Decimal("1000.05"),
+)
 PAYLOAD_OF: dict[EventType, list[Any]] = {
     EventType.TRADING_SIGNAL: [SIGNAL],
     EventType.CANCEL_REQUEST: [CANCEL],
@@ -134,6 +145,7 @@ PAYLOAD_OF: dict[EventType, list[Any]] = {
     EventType.ORDER_UPDATED: [UPDATE],
     EventType.PORTFOLIO_SNAPSHOT: [SNAPSHOT],
     EventType.CONTROL_CHANGED: [CHANGED],
+    EventType.RECONCILED: [RECONCILED],
 }
 EVERY = [(kind, data) for kind, payloads in PAYLOAD_OF.items() for data in payloads]
 

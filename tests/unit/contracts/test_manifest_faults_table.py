@@ -145,10 +145,10 @@ CASES = [
     Case("duplicate name", add(GOOD[ACCOUNT]), 4, "metadata.name", ("'paper'", "already", "document 2", "once")),
     # --------------------------------------------------------------------------------------------- sources
     Case("two sources", put(FEED, "spec/source/replay", REPLAY), 1, "spec.source", ("more than one source", "simulated, replay", "exactly one of")),
-    Case("no source", put(FEED, SOURCE, {}), 1, "spec.source", ("no source is given", "exactly one of simulated, replay")),
+    Case("no source", put(FEED, SOURCE, {}), 1, "spec.source", ("no source is given", "exactly one of simulated, replay, zerodha")),
     Case("empty source", put(FEED, SOURCE, {"replay": None}), 1, "spec.source", ("no source is given",)),
     Case("source missing", drop(FEED, SOURCE), 1, "spec.source", ("is missing",)),
-    Case("unknown source", put(FEED, SOURCE, {"zerodha": {}}), 1, "spec.source.zerodha", ("unknown field", "simulated, replay")),
+    Case("unknown source", put(FEED, SOURCE, {"fix": {}}), 1, "spec.source.fix", ("unknown field", "simulated, replay")),
     Case("source as text", put(FEED, SOURCE, "simulated"), 1, "spec.source", ("'simulated' does not fit", "a mapping")),
     Case("unknown field in a source", put(FEED, "spec/source/simulated/sed", 7), 1, "spec.source.simulated.sed", ("unknown field", "did you mean seed?", "volatility")),
     Case("snake case", put(FEED, "spec/source/simulated/ticks_per_second", 7), 1, "spec.source.simulated.ticks_per_second", ("unknown field", "did you mean ticksPerSecond?")),
@@ -209,7 +209,7 @@ CASES = [
     # -------------------------------------------------------------------------------------------- accounts
     Case("account on an unknown feed", put(ACCOUNT, "spec/marketFeed", "dmo"), 2, "spec.marketFeed", ("there is no MarketFeed 'dmo'", "did you mean demo?")),
     Case("feed missing", drop(ACCOUNT, "spec/marketFeed"), 2, "spec.marketFeed", ("is missing",)),
-    Case("no broker", drop(ACCOUNT, "spec/paper"), 2, "spec", ("no broker is given", "allowed: paper")),
+    Case("no broker", drop(ACCOUNT, "spec/paper"), 2, "spec", ("no broker is given", "allowed: exactly one of paper, zerodha")),
     Case("unknown broker", put(ACCOUNT, "spec/ibkr", {}), 2, "spec.ibkr", ("unknown field", "paper")),
     Case("cash missing", put(ACCOUNT, "spec/paper", {}), 2, "spec.paper.cash", ("is missing",)),
     Case("cash with a currency", put(ACCOUNT, "spec/paper/cash", "100 INR"), 2, "spec.paper.cash", ("'100 INR' is not such a number",)),

@@ -404,7 +404,7 @@ def nodes(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_all_models_are_found() -> None:
-    assert len(ALL_MODELS) == 23
+    assert len(ALL_MODELS) == 26
     assert Metadata in ALL_MODELS
 
 

@@ -274,3 +274,24 @@ class TestCircuit:
         circuit.enter()
         circuit.failed(down("redis"))
         assert circuit.blocking() == ["redis"]
+
+
+def test_one_that_nobody_tries_is_not_shown_open_for_ever() -> None:
+    """Whether its dependency is back nobody knows, and nothing is held up: that is no reason to call a person."""
+    clock = HandClock()
+    breakers = board(clock)
+    breaker = breakers.get("redis")
+    for _ in range(THRESHOLD):
+        breaker.failed()
+    assert breakers.states() == {"redis": "open"}
+    clock.advance(RESET)
+    assert breakers.states() == {"redis": "half-open"}
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.allow()
+    assert breakers.states() == {"redis": "half-open"}
+    breaker.failed()
+    assert breakers.states() == {"redis": "open"}
+    clock.advance(RESET)
+    assert breaker.allow()
+    breaker.succeeded()
+    assert breakers.states() == {"redis": "closed"}

@@ -404,7 +404,7 @@ class TestPassingTheBreaker:
             await world.clock.advance(15)
             await world.produce("!good", "!bad")  # the breaker is ready for a probe, and these are none
             await world.clock.advance(5)
-            assert service.breakers.states() == {"redis": "open"}
+            assert service.breakers.states() == {"redis": "half-open"}, "neither closed nor opened anew"
             await world.produce("probe")
             await world.settle()
             assert service.breakers.states() == {"redis": "closed"}

@@ -101,6 +101,25 @@ async def test_a_clock_within_the_allowed_skew_is_ready_and_one_beyond_is_not() 
         assert checks.clock_offset_ms == offset
 
 
+async def test_of_two_stores_the_clock_that_is_furthest_off_is_told() -> None:
+    probes = {"prices": answering(3), "journal": answering(-150), "kafka": answering(20)}
+    checks = HealthChecks(VirtualClock(START), TERMS, probes, {})
+    assert checks.clock_offset_ms is None
+    await checks.ask()
+    assert checks.clock_offset_ms == -150
+
+
+async def test_a_store_that_does_not_answer_says_nothing_of_the_clock_any_more() -> None:
+    for away in (refusing, silent):
+        clock, probe = RealClock(), [answering(0)]
+        checks = HealthChecks(clock, TERMS, {"journal": lambda probe=probe: probe[0]()}, {})  # type: ignore[misc]
+        await checks.ask()
+        assert checks.clock_offset_ms is not None
+        probe[0] = away
+        await checks.ask()
+        assert checks.clock_offset_ms is None
+
+
 async def test_the_sign_of_a_wrong_clock_is_told_from_here() -> None:
     """The store is ahead, so the clock here is behind."""
     checks = HealthChecks(VirtualClock(START), TERMS, {"journal": answering(350)}, {})

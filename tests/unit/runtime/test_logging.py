@@ -159,6 +159,16 @@ def test_a_text_named_token_goes() -> None:
         ("authorization: token key:secret", "authorization: ***"),
         ("password = 'hunter2'", "password = '***'"),
         ("KITE_API_SECRET=abc", "KITE_API_SECRET=***"),
+        ("x-api-key: abc", "x-api-key: ***"),
+        ("X-Auth-Token=abc", "X-Auth-Token=***"),
+        ('password = "correct horse, battery"; x', 'password = "***"; x'),
+        (r'{"password": "a\"b c"}', '{"password": "***"}'),
+        (r"body {\"password\": \"hunter2 x\", \"y\": 1}", r"body {\"password\": \"***\", \"y\": 1}"),
+        ("payload(password=b'hunter2')", "payload(password=b'***')"),
+        ('secret="cut off in the mid', 'secret="***'),
+        ("no answer of redis://panda:hunter2@host:6379/0", "no answer of redis://panda:***@host:6379/0"),
+        ("rediss://:p@ss@host", "rediss://:***@host"),
+        ("http://host:80/a?b=c@d", "http://host:80/a?b=c@d"),
         ("token 738561 unknown", "token 738561 unknown"),
         ("the secret of trading", "the secret of trading"),
     ],
@@ -170,6 +180,29 @@ def test_secrets_inside_a_text_are_replaced(text: str, shown: str) -> None:
 @given(st.from_regex(r"[A-Za-z0-9._-]{8,40}", fullmatch=True), st.sampled_from(["=", ": ", '": "', "= '"]))
 def test_no_value_after_a_secrets_name_survives(value: str, between: str) -> None:
     assert value not in redact_text(f"url?a=1&api_key{between}{value}&b=2")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ValueError("password=hunter2"),
+        b"password=hunter2",
+        {"password=hunter2"},
+        [{"deep": (KeyError("api_key: hunter2"),)}],
+        {"inner": OSError("redis://:hunter2@host")},
+    ],
+)
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_is_no_text_is_looked_through_as_it_would_be_printed(value: object, log_format: str) -> None:
+    stream = configured(log_format=log_format)
+    structlog.get_logger().info("failed", error=value)
+    assert "hunter2" not in stream.getvalue()
+    assert "***" in stream.getvalue()
+
+
+def test_numbers_stay_numbers() -> None:
+    event = {"event": "x", "count": 3, "share": 0.5, "on": True, "none": None}
+    assert redact(None, "info", event) == event
 
 
 def test_without_tracebacks_an_error_is_told_by_its_words() -> None:
@@ -214,5 +247,7 @@ def test_a_line_with_a_correlation_id_names_its_trace() -> None:
     structlog.get_logger().info("external", correlation_id="external:1")
     structlog.get_logger().info("none", correlation_id=None)
     structlog.get_logger().info("own", correlation_id="e2ee351547115a4f8153c11bf7968735", trace_id="x")
+    structlog.get_logger().info("of an order", signal_id="e2ee3515-4711-5a4f-8153-c11bf7968735")
     found = [line.get("trace_id") for line in lines(stream)]
-    assert found == ["e2ee351547115a4f8153c11bf7968735"] * 3 + [None, None, "x"]
+    trace_id = "e2ee351547115a4f8153c11bf7968735"
+    assert found == [trace_id, trace_id, trace_id, None, None, "x", trace_id]

@@ -453,3 +453,29 @@ async def test_statuses_come_in_the_order_of_adding(world: World) -> None:
     supervisor = supervise(world, Factory(world, "b"), Factory(world, "a"))
     async with running(world, supervisor):
         assert [status.instance for status in supervisor.statuses()] == ["b", "a"]
+
+
+async def test_a_renewed_member_is_stopped_gracefully_and_built_anew_at_once(world: World) -> None:
+    diary: list[str] = []
+    supervisor = Supervisor(world.clock, world.settings)
+    factory = Factory(world, diary=diary)
+    supervisor.add("engine", factory)
+    async with running(world, supervisor) as task:
+        await supervisor.renew("engine")
+        await world.settle()
+        assert diary == ["start engine", "stop engine", "start engine"]
+        assert supervisor.services["engine"] is factory.built[1]
+        assert supervisor.restarts("engine") == 0, "nothing had failed"
+        await supervisor.renew("engine")
+        await world.settle()
+        await supervisor.stop()
+        assert len(factory.built) == 3
+        await asyncio.wait_for(task, 5)
+
+
+async def test_nothing_is_renewed_that_does_not_run(world: World) -> None:
+    supervisor = Supervisor(world.clock, world.settings)
+    factory = Factory(world)
+    supervisor.add("engine", factory)
+    await supervisor.renew("engine")
+    assert factory.built == []

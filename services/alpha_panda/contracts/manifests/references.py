@@ -53,6 +53,7 @@ def check_references(documents: Sequence[Document], *, complete: bool = True) ->
         BROKER_ACCOUNT: _check_account,
         STRATEGY: _check_strategy,
     }
+    yield from _broker_users(documents)
     for document in documents:
         check = checks.get(_kind(document))
         if check:
@@ -119,8 +120,52 @@ def _unknown(
 # ------------------------------------------------------------------------------------------------- by kind
 
 
+def _broker_users(documents: Sequence[Document]) -> Iterator[ManifestFault]:
+    """Yield a fault for each account whose user at the broker another account has: one login can't be shared."""
+    first: dict[str, Document] = {}
+    for document in documents:
+        user = peek(_spec(document, "zerodha"), "userId")
+        if _kind(document) != BROKER_ACCOUNT or not isinstance(user, str):
+            continue
+        other = first.setdefault(user, document)
+        if other is not document and _name(other) != _name(document):
+            problem = f"{shown(user)} is already the user of account {shown(_name(other))}"
+            yield document.fault(("spec", "zerodha", "userId"), problem, "each broker user in one account")
+
+
+def _check_login(document: Document, index: _Index) -> Iterator[ManifestFault]:
+    """Yield a fault unless the account whose login a feed uses is there and has one."""
+    account = peek(peek(_spec(document, "source"), "zerodha"), "account")
+    if not isinstance(account, str):
+        return
+    place = ("spec", "source", "zerodha", "account")
+    accounts = index.by_kind[BROKER_ACCOUNT]
+    if account in accounts:
+        if _spec(accounts[account], "zerodha") is None:
+            logins = [name for name, item in accounts.items() if _spec(item, "zerodha") is not None]
+            yield document.fault(
+                place,
+                f"account {shown(account)} is not one of Zerodha",
+                listed(logins) if logins else "a Zerodha account",
+            )
+    elif index.complete:
+        yield from _unknown(document, place, account, BROKER_ACCOUNT, index.names(BROKER_ACCOUNT))
+
+
+def _live_prices(document: Document, index: _Index) -> Iterator[ManifestFault]:
+    """Yield a fault if a broker's account is on prices that are none of a market's: all its orders would be refused."""
+    feed = index.by_kind[MARKET_FEED].get(str(_spec(document, "marketFeed")))
+    if feed is None or _spec(document, "zerodha") is None:
+        return
+    source = _spec(feed, "source")
+    made = next((name for name in ("simulated", "replay") if peek(source, name) is not None), None)
+    if made is not None:
+        problem = f"feed {shown(_name(feed))} is {made}, and the account trades at Zerodha"
+        yield document.fault(("spec", "marketFeed"), problem, "a feed with live prices: source.zerodha")
+
+
 def _check_feed(document: Document, index: _Index) -> Iterator[ManifestFault]:
-    del index  # a feed names no other resource
+    yield from _check_login(document, index)
     calendar = _spec(document, "calendar")
     if isinstance(calendar, str) and calendar != ALWAYS_OPEN and calendar not in _calendars():
         names = _calendars()
@@ -153,7 +198,8 @@ def _is_zone(name: str) -> bool:
 
 def _check_account(document: Document, index: _Index) -> Iterator[ManifestFault]:
     feed = _spec(document, "marketFeed")
-    return _unknown(document, ("spec", "marketFeed"), feed, MARKET_FEED, index.names(MARKET_FEED))
+    yield from _unknown(document, ("spec", "marketFeed"), feed, MARKET_FEED, index.names(MARKET_FEED))
+    yield from _live_prices(document, index)
 
 
 def _check_strategy(document: Document, index: _Index) -> Iterator[ManifestFault]:

@@ -46,6 +46,7 @@ from alpha_panda.contracts.resources.strategy import (
     StrategyRisk,
     StrategySpec,
 )
+from alpha_panda.contracts.resources.zerodha import ZerodhaBroker, ZerodhaLimits, ZerodhaSource
 
 KINDS: dict[str, type[Resource]] = {
     "MarketFeed": MarketFeed,
@@ -90,4 +91,7 @@ __all__ = [
     "StrategyRisk",
     "StrategySpec",
     "StrategyStatus",
+    "ZerodhaBroker",
+    "ZerodhaLimits",
+    "ZerodhaSource",
 ]

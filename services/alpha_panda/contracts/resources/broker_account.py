@@ -24,8 +24,9 @@ from alpha_panda.contracts.resources.fields import (
     Seed,
 )
 from alpha_panda.contracts.resources.rules import Finding, exactly_one, unique
+from alpha_panda.contracts.resources.zerodha import ZerodhaBroker
 
-BROKERS: Final = ("paper",)
+BROKERS: Final = ("paper", "zerodha")
 """The brokers an account can have: exactly one is given, and it stays the one."""
 
 Count = Annotated[Integer, Field(ge=1, le=1_000_000)]
@@ -131,6 +132,7 @@ class BrokerAccountSpec(RuledModel):
 
     market_feed: Name = Field(description="Name of the MarketFeed whose prices the account trades on.")
     paper: PaperBroker | None = Field(None, description="A paper account.")
+    zerodha: ZerodhaBroker | None = Field(None, description="An account at Zerodha: live, or as a dry run.")
     trading_state: TradingState = Field(
         TradingState.ACTIVE,
         description="Active: trades. Reducing: only shrinks positions. Halted: only cancels. "
@@ -167,6 +169,21 @@ class BrokerAccount(Resource):
 
     kind: Literal["BrokerAccount"] = Field("BrokerAccount", description="Kind of the resource.")
     spec: BrokerAccountSpec = Field(description="What the account shall be.")
+
+    @property
+    def live(self) -> bool:
+        """Whether its orders move real money."""
+        return self.spec.zerodha is not None and self.spec.zerodha.live
+
+    @property
+    def broker(self) -> str:
+        """Which broker: `paper`, `zerodha`."""
+        return next(name for name in BROKERS if getattr(self.spec, name) is not None)
+
+    @property
+    def broker_user(self) -> str:
+        """`broker:user`, which no other account may have; empty where the broker knows no users."""
+        return f"zerodha:{self.spec.zerodha.user_id}" if self.spec.zerodha else ""
 
     def accepts(self, strategy: str) -> bool:
         """Whether the account takes signals of the strategy of this name."""

@@ -1,4 +1,4 @@
-"""Where a feed's prices come from: a simulation or a file."""
+"""Where a feed's prices come from: a simulation, a file, or a broker."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
@@ -9,8 +9,9 @@ from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.resources.common import ManifestModel, RuledModel
 from alpha_panda.contracts.resources.fields import Flag, Number, ObjectName, Seed, Symbol
 from alpha_panda.contracts.resources.rules import Finding, at_most_one, exactly_one
+from alpha_panda.contracts.resources.zerodha import ZerodhaSource
 
-SOURCES: Final = ("simulated", "replay")
+SOURCES: Final = ("simulated", "replay", "zerodha")
 """The sources a feed can have: exactly one is given."""
 REPLAY_VOLUMES: Final = ("config_map", "volume_claim")
 """Where the files of a replay come from in a cluster: at most one is given."""
@@ -127,6 +128,7 @@ class FeedSource(RuledModel):
 
     simulated: SimulatedSource | None = Field(None, description="A seeded random walk.")
     replay: ReplaySource | None = Field(None, description="A file of recorded prices.")
+    zerodha: ZerodhaSource | None = Field(None, description="Live prices by the login of a Zerodha account.")
 
     @classmethod
     def rules(cls, raw: object) -> Iterator[Finding]:
@@ -136,6 +138,8 @@ class FeedSource(RuledModel):
     @property
     def mode(self) -> FeedMode:
         """What a price of this source is marked with."""
+        if self.zerodha:
+            return FeedMode.LIVE
         return FeedMode.REPLAY if self.replay else FeedMode.SIMULATED
 
     @property

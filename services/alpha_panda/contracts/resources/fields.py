@@ -41,6 +41,9 @@ IMAGE_PATTERN: Final = (
 )
 RESOURCE_NAME_PATTERN: Final = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 RESOURCE_AMOUNT_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
+BROKER_USER_PATTERN: Final = r"^[A-Z0-9]{2,16}$"
+ALGO_PATTERN: Final = r"^[A-Za-z0-9_-]+$"
+ADDRESS_PATTERN: Final = r"^[0-9A-Fa-f.:]+$"
 CLOCK_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
 DATE_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
@@ -52,6 +55,9 @@ PATTERN_WORDS: Final[dict[str, str]] = {
     CLASS_PATH_PATTERN: '"package.module:Class"',
     CODE_FILE_PATTERN: "a .py file in the manifest's folder or below it, relative and without '..'",
     INSTRUMENT_KIND_PATTERN: "upper-case letters, digits and '_', for example EQ, FUT, CE, PE",
+    BROKER_USER_PATTERN: "the user's id at the broker, for example AB1234",
+    ALGO_PATTERN: "letters, digits, '_' and '-'",
+    ADDRESS_PATTERN: 'an IP address as "203.0.113.7"',
     CLOCK_PATTERN: 'a time of day as "09:15" or "09:15:00"',
     OBJECT_PATTERN: "the name of an object: lower-case letters, digits, '-' and '.'",
     IMAGE_PATTERN: "an image as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST",

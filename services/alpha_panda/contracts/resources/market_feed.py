@@ -1,10 +1,11 @@
 """MarketFeed: one source of prices, its instruments, its calendar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field, PrivateAttr
+from pydantic.alias_generators import to_camel
 
 from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.instruments import Instrument, InstrumentMaster
@@ -23,8 +24,12 @@ from alpha_panda.contracts.resources.fields import (
 )
 from alpha_panda.contracts.resources.rules import Finding, items, peek, unique
 from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.errors import MisuseError
 
 ALWAYS_OPEN: Final = "24/7"
+
+LISTED: Final = ("lot_size", "kind", "expiry")
+"""What a broker's list says of an instrument beside token and tick size, unless the manifest does."""
 
 
 class PriceBand(RuledModel):
@@ -48,10 +53,16 @@ class FeedInstrument(ManifestModel):
     """One instrument of the feed."""
 
     symbol: Symbol = Field(description='"EXCHANGE:NAME"; what manifests call the instrument.')
-    token: Annotated[Integer, Field(ge=1, le=2**53 - 1)] = Field(
-        description="The instrument's number; what events call the instrument."
+    token: Annotated[Integer, Field(ge=1, le=2**53 - 1)] | None = Field(
+        None,
+        description="The instrument's number; what events call the instrument. Required, but of a zerodha source: there the "
+        "broker's daily list says it, and what is given must agree.",
     )
-    tick_size: Price = Field(description="Smallest step of a price.")
+    tick_size: Price | None = Field(
+        None,
+        description="Smallest step of a price. Required, but of a zerodha source: there the broker's daily list says it, and "
+        "what is given must agree.",
+    )
     lot_size: Quantity = Field(1, validate_default=True, description="Smallest step of a quantity.")
     reference_price: Price | None = Field(None, description="Where simulated prices start.")
     kind: Annotated[str, Field(pattern=INSTRUMENT_KIND_PATTERN, max_length=16)] = Field(
@@ -64,8 +75,25 @@ class FeedInstrument(ManifestModel):
     )
     price_band: PriceBand | None = Field(None, description="Prices that the exchange takes today.")
 
+    _is_listed: bool = PrivateAttr(default=False)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether a broker's list has said what it stands for."""
+        return self._is_listed
+
+    def listed(self, found: Instrument) -> "FeedInstrument":
+        """Return it with what a broker's list says, but for what the manifest says itself."""
+        said = self.model_fields_set
+        told = {name: getattr(found, name) for name in LISTED if name not in said}
+        made = self.model_copy(update={**told, "token": found.token, "tick_size": found.tick_size})
+        made._is_listed = True  # noqa: SLF001 - its own
+        return made
+
     def instrument(self) -> Instrument:
-        """Return the instrument as services use it."""
+        """Return the instrument as services use it; MisuseError if its token is not known."""
+        if self.token is None or self.tick_size is None:
+            raise MisuseError(f"{self.symbol}: its token and tick size are not known yet")
         stale, band = self.stale_after_seconds, self.price_band
         return Instrument(
             token=self.token,
@@ -109,7 +137,9 @@ class FeedCacher(ManifestModel):
 class MarketFeedSpec(RuledModel):
     """What a feed shall be."""
 
-    source: FeedSource = Field(description="Where the prices come from: exactly one of simulated, replay.")
+    source: FeedSource = Field(
+        description="Where the prices come from: exactly one of simulated, replay, zerodha."
+    )
     calendar: Annotated[str, Field(min_length=1, max_length=32)] = Field(
         ALWAYS_OPEN,
         description='"24/7" (in UTC), or a code of exchange_calendars: XBOM is NSE and BSE, XNYS …',
@@ -143,8 +173,10 @@ class MarketFeedSpec(RuledModel):
 
     @classmethod
     def rules(cls, raw: object) -> Iterator[Finding]:
-        """Yield findings for simulated prices without a start and a replay's symbol that is no instrument."""
+        """Yield findings for instruments without what their source needs, and a replay's symbol that is no instrument."""
         source, instruments = peek(raw, "source"), items(peek(raw, "instruments"))
+        if peek(source, "zerodha") is None:
+            yield from _unresolved(instruments)
         if peek(source, "simulated") is not None:
             for index, item in enumerate(instruments):
                 if peek(item, "reference_price") is None:
@@ -155,6 +187,14 @@ class MarketFeedSpec(RuledModel):
         if symbol is not None and symbol not in known:
             names = ", ".join(str(name) for name in known[:20])
             yield Finding(("source", "replay", "symbol"), f"{symbol!r} is not among the instruments", names)
+
+
+def _unresolved(instruments: list[Any]) -> Iterator[Finding]:
+    """Yield what only the broker's daily list may say."""
+    for index, item in enumerate(instruments):
+        for name in ("token", "tick_size"):
+            if isinstance(item, Mapping | BaseModel) and peek(item, name) is None:
+                yield Finding(("instruments", index, to_camel(name)), "is missing", "the field is required")
 
 
 class MarketFeed(Resource):
@@ -180,5 +220,33 @@ class MarketFeed(Resource):
 
     @cached_property
     def instruments(self) -> InstrumentMaster:
-        """The feed's instruments by token and symbol."""
-        return InstrumentMaster.of(item.instrument() for item in self.spec.instruments)
+        """The feed's instruments by token and symbol: those that are known, see `unresolved`."""
+        unknown = set(self.unresolved)
+        return InstrumentMaster.of(
+            item.instrument() for item in self.spec.instruments if item.symbol not in unknown
+        )
+
+    def listed(self, found: Iterable[Instrument]) -> "MarketFeed":
+        """Return the feed with what a broker's list says of its symbols; itself where that is nothing new."""
+        by_symbol = {item.symbol: item for item in found}
+        old = self.spec.instruments
+        new = tuple(item.listed(by_symbol[item.symbol]) if item.symbol in by_symbol else item for item in old)
+        if new == old:
+            return self
+        # Made anew, not copied: a copy would keep what is cached of the instruments before.
+        kept = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_construct(
+            **{**kept, "spec": self.spec.model_copy(update={"instruments": new})}
+        )
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of all instruments, known or not."""
+        return tuple(item.symbol for item in self.spec.instruments)
+
+    @cached_property
+    def unresolved(self) -> tuple[str, ...]:
+        """Symbols of a broker's feed of which its daily list has not (yet) said what they stand for."""
+        if not self.spec.source.zerodha:
+            return ()
+        return tuple(item.symbol for item in self.spec.instruments if not item.is_listed)

@@ -76,7 +76,9 @@ class CommonStatus(StatusModel):
 class FeedStatus(CommonStatus):
     """How a feed is."""
 
-    source: Annotated[str, Field(max_length=63)] = Field("", description="Which source: simulated, replay …")
+    source: Annotated[str, Field(max_length=63)] = Field(
+        "", description="Which source: simulated, replay, zerodha."
+    )
     instruments: Number | None = Field(None, description="How many instruments it carries.")
     last_tick_time: Timestamp | None = Field(None, description="Time of the latest tick.")
 
@@ -95,12 +97,19 @@ class TradingStatus(CommonStatus):
 class AccountStatus(TradingStatus):
     """How an account is."""
 
-    broker: Annotated[str, Field(max_length=63)] = Field("", description="Which broker: paper …")
+    broker: Annotated[str, Field(max_length=63)] = Field("", description="Which broker: paper, zerodha.")
     equity: Figure | None = Field(None, description="Cash and the value of all positions.")
     positions: Number | None = Field(None, description="Instruments in which a position is open.")
     open_orders: Number | None = Field(None, description="Orders that rest at the venue.")
     in_doubt: Number | None = Field(
         None, description="Orders of which nobody knows yet whether the broker has them."
+    )
+    broker_user: Annotated[str, Field(max_length=63)] = Field(
+        "", description="The user at the broker; empty: it knows none."
+    )
+    session_expires: Timestamp | None = Field(
+        None,
+        description="Until when the log-in at the broker is good; null: there is none, or none is needed.",
     )
 
 

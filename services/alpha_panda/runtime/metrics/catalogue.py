@@ -100,8 +100,9 @@ TICKS_PUBLISHED: Final = _counter(
 )
 TICKS_DROPPED: Final = _counter(
     "ticks_dropped",
-    "Ticks that were not used: `bad_row` could not be read from the source, `old_epoch` came from a feed that has been "
-    "replaced, `duplicate` had been seen before.",
+    "Ticks that were not used: `bad_row` could not be read from the source, `conflated` made room for a newer one of its "
+    "instrument before it could be published, `old_epoch` came from a feed that has been replaced, `duplicate` had been "
+    "seen before.",
     "service feed reason",
     *(MARKET_FEED, FEED_CACHER, STRATEGY),
 )
@@ -117,6 +118,13 @@ FEED_HEARTBEAT_AGE: Final = _gauge(
     "feed began. Orders are refused when it exceeds the feed's limit.",
     "feed",
     MARKET_FEED,
+)
+FEED_STALE_AFTER: Final = _gauge(
+    "feed_stale_after_seconds",
+    "The feed's limit (`staleAfterSeconds`): when its heartbeat is older, orders on its prices are refused.",
+    "feed",
+    MARKET_FEED,
+    merge=Merge.MIN,
 )
 FEED_SESSION_OPEN: Final = _gauge(
     "feed_session_open",
@@ -220,6 +228,22 @@ JOURNAL_DURABLE: Final = _gauge(
     where="without Redis, and where its settings can't be asked for",
 )
 
+RECONCILED: Final = _gauge(
+    "reconciled",
+    "1 while orders, positions and money were compared in full with the broker's today and since the last login; else 0.",
+    "account",
+    ORDER_TRACKER,
+    merge=Merge.MIN,
+    where="brokers that keep no positions, as paper",
+)
+RECONCILIATION_DIFFERENCES: Final = _gauge(
+    "reconciliation_differences",
+    "Instruments of which the account's book and its broker say different quantities, at two readings.",
+    "account",
+    ORDER_TRACKER,
+    where="brokers that keep no positions, as paper",
+)
+
 # --------------------------------------------------------------------------------------------- the account's book
 
 POSITIONS: Final = _gauge("positions", "Instruments that the account holds, long or short.", "account", RISK)
@@ -278,6 +302,13 @@ LATCHES: Final = _gauge(
 SERVICE_READY: Final = _gauge(
     "service_ready", "1 while the service is ready, as `/readyz` says.", "service", EVERY, merge=Merge.MIN
 )
+SERVICE_START: Final = _gauge(
+    "service_start_time_seconds",
+    "When the service began, in seconds since 1970; a service that crashes begins anew.",
+    "service",
+    EVERY,
+    merge=Merge.MIN,
+)
 PROGRESS_AGE: Final = _gauge(
     "progress_age_seconds",
     "Time since the service last finished a piece of work, or found that there was none.",
@@ -298,7 +329,7 @@ LAG: Final = _gauge(
     "service topic",
     EVERY,
     merge=Merge.SUM,
-    where="a replay in one process",
+    where="a replay in one process, and while Kafka can't tell",
 )
 ERRORS: Final = _counter(
     "errors",
@@ -317,7 +348,7 @@ DEAD_LETTERS: Final = _counter(
 )
 BREAKER_STATE: Final = _gauge(
     "breaker_state",
-    "0 closed, 1 half-open, 2 open.",
+    "0 closed, 1 half-open (the next attempt is let through, or is under way), 2 open.",
     "service dependency",
     EVERY,
     where="dependencies that have not failed yet",
@@ -328,7 +359,7 @@ CLOCK_OFFSET: Final = _gauge(
     "service",
     EVERY,
     merge=Merge.WIDEST,
-    where="without Redis",
+    where="without Redis, and while it does not answer",
 )
 SPANS: Final = _counter(
     "spans",
@@ -340,13 +371,14 @@ BUILD_INFO: Final = _gauge("build_info", "Always 1; the version of the services.
 
 CATALOGUE: Final[tuple[Spec, ...]] = (
     *(TICKS_RECEIVED, TICKS_PUBLISHED, TICKS_DROPPED),
-    *(FEED_AGE, FEED_HEARTBEAT_AGE, FEED_SESSION_OPEN, FEED_SOURCE_ALIVE),
+    *(FEED_AGE, FEED_HEARTBEAT_AGE, FEED_STALE_AFTER, FEED_SESSION_OPEN, FEED_SOURCE_ALIVE),
     *(TICK_TO_CACHE, TICK_TO_SIGNAL, SIGNALS),
     *(SIGNAL_TO_DECISION, DECISIONS, DECISION_TO_CALL, BROKER_CALL, TICK_TO_ORDER, ORDERS),
     *(JOURNAL_ENTRIES, UNRESOLVED_ORDERS, UNRESOLVED_AGE, JOURNAL_DURABLE),
+    *(RECONCILED, RECONCILIATION_DIFFERENCES),
     *(POSITIONS, EXPOSURE_GROSS, EXPOSURE_NET, DAY_PNL, STRATEGY_DAY_PNL, LIMIT_USE, STRATEGY_LIMIT_USE),
     *(TOKEN_REMAINING, TRADING_STATE, LATCHES),
-    *(SERVICE_READY, PROGRESS_AGE, QUEUE, LAG, ERRORS, RETRIES, DEAD_LETTERS, BREAKER_STATE),
+    *(SERVICE_READY, SERVICE_START, PROGRESS_AGE, QUEUE, LAG, ERRORS, RETRIES, DEAD_LETTERS, BREAKER_STATE),
     *(CLOCK_OFFSET, SPANS, BUILD_INFO),
 )
 """All of them, in the order of the reference page."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from alpha_panda.errors import AlphaPandaError
+
 from .catalogue import LAG, QUEUE
 from .metrics import Reading
 
@@ -37,6 +39,7 @@ class InputFigures:
         self._readers: list[Reader] = []
         self._loops: list[Loop] = []
         self._lag: dict[str, int] = {}
+        self._measured = False
 
     @property
     def any(self) -> bool:
@@ -55,17 +58,22 @@ class InputFigures:
         """Ask how far behind all readers are.
 
         Raises:
-            TransientError: the bus can't tell; what was known before stands.
+            TransientError: the bus can't tell. Then nothing is told: what was is not what is.
 
         """
         readers = (*self._readers, *(loop.reader for loop in self._loops))
-        self._lag = total([await reader.lag() for reader in readers])
+        try:
+            self._lag = total([await reader.lag() for reader in readers])
+        except AlphaPandaError:
+            self._measured = False
+            raise
+        self._measured = True
 
     def read(self) -> Iterator[Reading]:
-        """Return lag and queue of each topic, 0 where there is nothing."""
+        """Return lag, if it is known, and queue of each topic, 0 where there is nothing."""
         in_hand = [*(reader.handed for reader in self._readers), *(loop.in_hand() for loop in self._loops)]
         queue = {**dict.fromkeys(self._lag, 0), **total(in_hand)}
-        for spec, found in ((LAG, self._lag), (QUEUE, queue)):
+        for spec, found in ((LAG, self._lag if self._measured else {}), (QUEUE, queue)):
             for topic, records in found.items():
                 yield Reading(spec, (self._service, topic), records)
 

@@ -1,17 +1,20 @@
-"""Tracing by OpenTelemetry's SDK: the one module that knows it, with `export`. Imported only where something is traced."""
+"""Spans as OpenTelemetry's SDK exports them: the one module that knows it, with `export`. Imported only where something is traced.
+
+A span is an object of our own while it is open, and the SDK's `ReadableSpan` when it has ended: the SDK's own tracer asks
+sampler, limits, locks and the operating system for each span, and took five times as long over what is always sampled.
+"""
 
 import secrets
 from collections.abc import Mapping
+from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
-from opentelemetry.trace import Span as OtelSpan
-from opentelemetry.trace import Tracer as OtelTracer
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from alpha_panda import __version__
@@ -27,11 +30,14 @@ if TYPE_CHECKING:
     from contextvars import Token
 
 NAMESPACE: Final = "alpha-panda"
+MOST_LINKS: Final = 512
+"""Of a span, as many as a consumer fetches at once; older ones are dropped, and the span says how many."""
+LONGEST: Final = 256
+"""Characters of an attribute; the rest is cut off."""
+
 _SPAN_BITS: Final = 64
 _TRACE_BITS: Final = 128
 _WORDS: Final = 200  # characters of an error's words
-_LIMITS: Final = SpanLimits(max_attributes=64, max_attribute_length=256, max_links=512, max_events=8)
-"""Said here, so that no variable of the environment changes them; links: as many as a consumer fetches at once."""
 
 _KINDS: Final[Mapping[Kind, SpanKind]] = {
     Kind.INTERNAL: SpanKind.INTERNAL,
@@ -39,35 +45,81 @@ _KINDS: Final[Mapping[Kind, SpanKind]] = {
     Kind.CONSUMER: SpanKind.CONSUMER,
     Kind.CLIENT: SpanKind.CLIENT,
 }
+_TAKEN: Final = TraceFlags(TraceFlags.SAMPLED)
+_NOT_TAKEN: Final = TraceFlags(TraceFlags.DEFAULT)
+_WELL: Final = Status(StatusCode.UNSET)
 
 
-class GivenIds(IdGenerator):
-    """Ids for a new span: those given for it, else random ones. Of one thread: spans begin on the event loop."""
+class RandomIds:
+    """Random ids, never 0. Seeded by the operating system once: to ask it for each costs more than the span."""
 
     def __init__(self) -> None:
-        self.next: TraceContext | None = None
+        self._bits = Random(secrets.randbits(_TRACE_BITS)).getrandbits  # noqa: S311 - ids, no secrets
 
-    def generate_trace_id(self) -> int:
-        """Return a trace's id; asked for roots alone, before the span's."""
-        return secrets.randbits(_TRACE_BITS) or 1 if self.next is None else self.next.trace_id
+    def trace(self) -> int:
+        """Return a trace's id."""
+        return self._bits(_TRACE_BITS) or 1
 
-    def generate_span_id(self) -> int:
+    def span(self) -> int:
         """Return a span's id."""
-        return secrets.randbits(_SPAN_BITS) or 1 if self.next is None else self.next.span_id
+        return self._bits(_SPAN_BITS) or 1
+
+
+class _Service(Resource):
+    """A service, as the resource of its spans; the exporter asks for its hash with each, which the base computes anew."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource.attributes, resource.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or super().__eq__(other)
 
 
 class _Recorded(Span):
-    """A span that is recorded."""
+    """A span that is recorded; of one thread, as all that services do."""
 
-    __slots__ = ("_held", "_span", "_token", "_tracer", "_where")
+    __slots__ = (
+        "_attributes",
+        "_begun",
+        "_ended",
+        "_held",
+        "_kind",
+        "_links",
+        "_name",
+        "_parent",
+        "_status",
+        "_token",
+        "_tracer",
+        "_where",
+    )
 
-    def __init__(self, span: OtelSpan, tracer: "_Tracer") -> None:
-        context = span.get_span_context()
-        self._span = span
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a span is
+        self,
+        tracer: "_Tracer",
+        name: str,
+        kind: Kind,
+        where: TraceContext,
+        parent: TraceContext | None,
+        attributes: dict[str, Value],
+        links: Links,
+        begun: int,
+    ) -> None:
         self._tracer = tracer
-        self._where = TraceContext(context.trace_id, context.span_id, context.trace_flags.sampled)
+        self._name = name
+        self._kind = kind
+        self._where = where
+        self._parent = parent
+        self._attributes = attributes
+        self._links = [*links]
+        self._begun = begun
+        self._status = _WELL
         self._token: Token[Span] | None = None
         self._held = False
+        self._ended = False
 
     @property
     def context(self) -> TraceContext | None:
@@ -82,12 +134,12 @@ class _Recorded(Span):
         return {"trace_id": f"{self._where.trace_id:032x}"}
 
     def set(self, attributes: Attributes) -> None:
-        if self._span.is_recording():
-            self._span.set_attributes(attributes)
+        if not self._ended:
+            self._attributes.update(attributes)
 
     def link(self, context: TraceContext | None) -> None:
-        if context is not None and self._span.is_recording():
-            self._span.add_link(_remote(context))
+        if context is not None and not self._ended:
+            self._links.append(context)
 
     def child(
         self,
@@ -105,23 +157,43 @@ class _Recorded(Span):
         return self.child(name, Kind.PRODUCER, {**names.sent(topic), **(attributes or {})}, links=links)
 
     def fail(self, error: BaseException) -> None:
-        if not self._span.is_recording():
+        if self._ended:
             return
         if not isinstance(error, Exception):
-            self._span.set_attribute(names.INTERRUPTED, True)
+            self._attributes[names.INTERRUPTED] = True
             return
         kind = type(error).__name__
-        self._span.set_attribute(names.ERROR_TYPE, kind)
+        self._attributes[names.ERROR_TYPE] = kind
         words = redact_text(f"{kind}: {error}")[:_WORDS]
-        self._span.set_status(Status(StatusCode.ERROR, words))
+        self._status = Status(StatusCode.ERROR, words)
 
     def hold(self) -> Span:
         self._held = True
         return self
 
     def end(self, at: int | None = None) -> None:
-        if self._span.is_recording():
-            self._span.end(self._tracer.now() if at is None else at)
+        if not self._ended:
+            self._ended = True
+            self._tracer.ended(self._readable(self._tracer.now() if at is None else at))
+
+    def _readable(self, at: int) -> ReadableSpan:
+        """Return it as the SDK exports it."""
+        links = [Link(_remote(link)) for link in self._links]
+        return ReadableSpan(
+            name=self._name,
+            context=SpanContext(
+                self._where.trace_id, self._where.span_id, is_remote=False, trace_flags=_TAKEN
+            ),
+            parent=None if self._parent is None else _remote(self._parent),
+            resource=self._tracer.service,
+            attributes={name: _cut(value) for name, value in self._attributes.items()},
+            links=links if len(links) <= MOST_LINKS else BoundedList.from_seq(MOST_LINKS, links),
+            kind=_KINDS[self._kind],
+            status=self._status,
+            start_time=self._begun,
+            end_time=at,
+            instrumentation_scope=self._tracer.scope,
+        )
 
     def __enter__(self) -> Self:
         self._token = enter(self)
@@ -138,8 +210,12 @@ class _Recorded(Span):
             self.end()
 
 
+def _cut(value: Value) -> Value:
+    return value[:LONGEST] if isinstance(value, str) else value
+
+
 def _remote(context: TraceContext) -> SpanContext:
-    flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
+    flags = _TAKEN if context.sampled else _NOT_TAKEN
     return SpanContext(context.trace_id, context.span_id, is_remote=True, trace_flags=flags)
 
 
@@ -148,12 +224,16 @@ class _Tracer(Tracer):
 
     on = True
 
-    def __init__(self, tracer: OtelTracer, ids: GivenIds, clock: Clock, system: str, share: float) -> None:
+    def __init__(
+        self, tracing: "OtelTracing", service: Resource, scope: InstrumentationScope, clock: Clock
+    ) -> None:
         self.now = clock.now
-        self._tracer = tracer
-        self._ids = ids
-        self._system = system
-        self._share = share
+        self.service = service
+        self.scope = scope
+        self.ended = tracing.processor.on_end
+        self._ids = tracing.ids
+        self._system = tracing.system
+        self._share = tracing.tick_share
         self._credit = 0.0
 
     def start(  # noqa: PLR0913 - the base's
@@ -170,17 +250,15 @@ class _Tracer(Tracer):
         given: dict[str, Value] = dict(attributes or {})
         if names.OPERATION in given:
             given[names.SYSTEM] = self._system
-        self._ids.next = identity if parent is None else None
-        span = self._tracer.start_span(
-            name,
-            None if parent is None else set_span_in_context(NonRecordingSpan(_remote(parent))),
-            _KINDS[kind],
-            given,
-            [Link(_remote(link)) for link in links],
-            self.now() if at is None else at,
-        )
-        self._ids.next = None
-        return _Recorded(span, self)
+        begun = self.now() if at is None else at
+        return _Recorded(self, name, kind, self._where(parent, identity), parent, given, links, begun)
+
+    def _where(self, parent: TraceContext | None, identity: TraceContext | None) -> TraceContext:
+        if parent is not None:
+            return TraceContext(parent.trace_id, self._ids.span())
+        if identity is not None:
+            return TraceContext(identity.trace_id, identity.span_id)
+        return TraceContext(self._ids.trace(), self._ids.span())
 
     def take_share(self) -> bool:
         self._credit += self._share
@@ -203,22 +281,22 @@ class OtelTracing(Tracing):
     on = True
 
     def __init__(self, processor: SpanProcessor, *, tick_share: float = 0.0, system: str = "kafka") -> None:
-        self._processor = processor
-        self._tick_share = tick_share
-        self._system = system
-        self._ids = GivenIds()
-        self._providers: dict[tuple[str, str], TracerProvider] = {}
+        self.processor = processor
+        self.tick_share = tick_share
+        self.system = system
+        self.ids = RandomIds()
+        self._process = Resource.create()  # once: it looks for what is installed
+        self._services: dict[tuple[str, str], Resource] = {}
 
     def tracer(self, service: str, instance: str, clock: Clock) -> Tracer:
         """Return what makes a service's spans; services may share a name and instance."""
-        provider = self._provider(service, instance)
-        made = provider.get_tracer(f"alpha_panda.{service.replace('-', '_')}", __version__)
-        return _Tracer(made, self._ids, clock, self._system, self._tick_share)
+        scope = InstrumentationScope(f"alpha_panda.{service.replace('-', '_')}", __version__)
+        return _Tracer(self, self._service(service, instance), scope, clock)
 
-    def _provider(self, service: str, instance: str) -> TracerProvider:
-        found = self._providers.get((service, instance))
+    def _service(self, service: str, instance: str) -> Resource:
+        found = self._services.get((service, instance))
         if found is None:
-            resource = Resource.create(
+            told = Resource(
                 {
                     "service.namespace": NAMESPACE,
                     "service.name": service,
@@ -226,17 +304,9 @@ class OtelTracing(Tracing):
                     "service.version": __version__,
                 }
             )
-            found = TracerProvider(
-                sampler=ALWAYS_ON,
-                resource=resource,
-                shutdown_on_exit=False,
-                id_generator=self._ids,
-                span_limits=_LIMITS,
-            )
-            found.add_span_processor(self._processor)
-            self._providers[service, instance] = found
+            found = self._services[service, instance] = _Service(self._process.merge(told))
         return found
 
     def close(self) -> None:
         """Shut the processor down."""
-        self._processor.shutdown()
+        self.processor.shutdown()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from alpha_panda.contracts.events import Envelope
-from alpha_panda.contracts.traceparent import TraceContext, context_of, root_of, trace_id_of
+from alpha_panda.contracts.traceparent import TraceContext, context_of, root_of
 from alpha_panda.ports import Clock, Outgoing, Record
 
 from . import names
@@ -175,8 +175,8 @@ class Tracer:
 
     def exemplar(self, correlation_id: str) -> dict[str, str] | None:
         """Return what leads from a histogram's bucket to the trace; None if nothing is traced."""
-        trace_id = trace_id_of(correlation_id) if self.on else None
-        return None if trace_id is None else {"trace_id": trace_id}
+        root = root_of(correlation_id) if self.on else None
+        return None if root is None else {"trace_id": f"{root.trace_id:032x}"}
 
 
 def parent_of(record: Record, correlation_id: str) -> tuple[TraceContext | None, tuple[TraceContext, ...]]:

@@ -17,11 +17,22 @@ from alpha_panda.runtime.metrics.catalogue import (
 from alpha_panda.runtime.registry import find_services
 
 NAME = re.compile(r"alphapanda_[a-z]+(_[a-z]+)*")
-UNITS = ("seconds", "ratio", "amount", "records", "total", "orders", "entries", "positions", "latches")
+UNITS = (
+    "seconds",
+    "ratio",
+    "amount",
+    "records",
+    "total",
+    "orders",
+    "entries",
+    "positions",
+    "latches",
+    "differences",
+)
 WORDS = {
     *("alphapanda_feed_session_open", "alphapanda_feed_source_alive", "alphapanda_journal_durable"),
     *("alphapanda_trading_state", "alphapanda_breaker_state", "alphapanda_service_ready"),
-    "alphapanda_build_info",
+    *("alphapanda_build_info", "alphapanda_reconciled"),
 }
 """What is no quantity: yes or no, or a state."""
 

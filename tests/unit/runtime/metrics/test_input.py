@@ -56,13 +56,16 @@ async def test_before_the_first_measure_only_the_queue_is_told() -> None:
     assert readings(figures) == {Reading(QUEUE, ("risk", "raw"), 2)}
 
 
-async def test_what_can_not_be_measured_stays_as_it_was() -> None:
+async def test_what_can_not_be_measured_is_told_no_more() -> None:
     figures, reader = InputFigures("risk"), Stub({"raw": 3}, {})
     figures.add(reader)
     await figures.measure()
     reader.away = True
     with pytest.raises(DependencyUnavailableError):
         await figures.measure()
+    assert readings(figures) == {Reading(QUEUE, ("risk", "raw"), 0)}
+    reader.away = False
+    await figures.measure()
     assert Reading(LAG, ("risk", "raw"), 3) in readings(figures)
 
 

@@ -23,6 +23,7 @@ from alpha_panda.runtime.metrics.catalogue import (
     QUEUE,
     RETRIES,
     SERVICE_READY,
+    SERVICE_START,
 )
 from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.metrics.service import ServiceMetrics
@@ -120,6 +121,19 @@ async def test_ready_while_it_runs_and_gone_when_it_has_ended(world: World) -> N
         await service._checks.ask()
         assert scraped(service).value(SERVICE_READY, service="engine") == 0
     assert scraped(service).value(SERVICE_READY, service="engine") is None
+
+
+async def test_each_start_is_another_so_that_who_crashes_again_and_again_is_seen(world: World) -> None:
+    begun = []
+    for _ in range(2):
+        service = world.builder().consume(SUBSCRIPTION, Handler()).build()
+        now = world.clock.now()
+        async with world.running(service):
+            await world.clock.advance(60)
+            begun.append(scraped(service).value(SERVICE_START, service="engine"))
+        assert begun[-1] == now / 1e9
+        assert scraped(service).value(SERVICE_START, service="engine") is None
+    assert begun[0] != begun[1]
 
 
 async def test_a_batch_that_hangs_is_queued_and_ages(world: World) -> None:

@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.contracts.traceparent import TraceContext, root_of
-from alpha_panda.runtime.tracing.otel import GivenIds
+from alpha_panda.runtime.tracing.otel import LONGEST, MOST_LINKS, OtelTracing, RandomIds
 from alpha_panda.runtime.tracing.tracing import NO_SPAN, Kind, Tracer, current
 from alpha_panda.testing.otlp import CollectedSpan, Link
 from alpha_panda.testing.spans import Spans
@@ -59,9 +60,9 @@ def test_ids_that_were_given_are_given_once(spans: Spans, tracer: Tracer) -> Non
 
 
 def test_random_ids_differ_and_are_never_0() -> None:
-    ids = GivenIds()
-    assert len({ids.generate_trace_id() for _ in range(50)} - {0}) == 50
-    assert len({ids.generate_span_id() for _ in range(50)} - {0}) == 50
+    ids, others = RandomIds(), RandomIds()
+    assert len({made.trace() for made in (ids, others) for _ in range(50)} - {0}) == 100
+    assert len({made.span() for made in (ids, others) for _ in range(50)} - {0}) == 100
 
 
 async def test_times_are_the_clocks(spans: Spans, tracer: Tracer, clock: VirtualClock) -> None:
@@ -113,6 +114,32 @@ def test_services_of_one_process_keep_their_names(spans: Spans, clock: VirtualCl
     assert [span.service for span in spans.all] == ["risk", "engine"]
 
 
+def test_the_environments_attributes_are_there_and_do_not_rename_a_service(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=lab,service.name=other")
+    spans = Spans()
+    for name in ("risk", "engine"):
+        spans.tracing.tracer(name, f"{name}-0", clock).of(SIGNAL, "step").end()
+    assert [span.resource["deployment.environment.name"] for span in spans.all] == ["lab"] * 2
+    assert [span.service for span in spans.all] == ["risk", "engine"]
+
+
+def test_two_tracers_of_one_instance_are_one_resource(clock: VirtualClock) -> None:
+    ended: list[ReadableSpan] = []
+
+    class Sink(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            ended.append(span)
+
+    for tracing in (OtelTracing(Sink()), OtelTracing(Sink())):
+        for instance in ("a", "b"):
+            tracing.tracer("risk", instance, clock).of(SIGNAL, "step").end()
+    first, second, again, _ = (span.resource for span in ended)
+    assert first == again != second
+    assert len({first, second, again}) == 2
+
+
 def test_what_has_no_trace_makes_no_span(spans: Spans, tracer: Tracer) -> None:
     assert tracer.of("external:1", "step") is NO_SPAN
     assert tracer.process(record(), event(correlation_id="external:1"), "g") is NO_SPAN
@@ -125,6 +152,24 @@ def test_links(spans: Spans, tracer: Tracer) -> None:
         span.link(second)
         span.link(None)
     assert only(spans).links == (Link(f"{1:032x}", f"{2:016x}"), Link(f"{3:032x}", f"{4:016x}"))
+
+
+def test_a_span_is_bounded(tracer: Tracer, spans: Spans) -> None:
+    many = [TraceContext(1, number) for number in range(1, MOST_LINKS + 4)]
+    with tracer.start("batch", Kind.CONSUMER, None, {"long": "x" * 1000, "size": 1}, links=many) as span:
+        span.set({"longer": "y" * 1000})
+    made = only(spans)
+    assert made.attributes == {"long": "x" * LONGEST, "size": 1, "longer": "y" * LONGEST}
+    assert [link.span_id for link in made.links] == [f"{link.span_id:016x}" for link in many[3:]]
+
+
+def test_what_is_given_to_a_span_stays_the_givers(tracer: Tracer, spans: Spans) -> None:
+    given, links = {"messaging.operation.name": "send"}, [TraceContext(1, 2)]
+    with tracer.start("a", Kind.PRODUCER, None, given, links=links) as span:
+        span.set({"more": 1})
+        span.link(TraceContext(3, 4))
+    assert (given, links) == ({"messaging.operation.name": "send"}, [TraceContext(1, 2)])
+    assert only(spans).attributes == {**given, "messaging.system": "memory", "more": 1}
 
 
 def test_an_error_is_told_redacted_and_short(spans: Spans, tracer: Tracer) -> None:
