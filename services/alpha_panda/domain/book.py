@@ -206,6 +206,30 @@ class Book(msgspec.Struct, kw_only=True):
                     held = positions.setdefault(token, Position(instrument_token=token, symbol=symbol))
                     held.trade(side, quantity_delta, amount_delta)
 
+    def transfer(  # noqa: PLR0913, PLR0917 - as above, and from whom
+        self,
+        from_id: str,
+        strategy_id: str,
+        token: int,
+        symbol: str,
+        side: Side,
+        quantity_delta: Decimal,
+        amount_delta: Decimal,
+    ) -> None:
+        """Make a part of a trade that is booked under one strategy another's: the account has traded once."""
+        with exact():
+            for name, sign in ((strategy_id, 1), (from_id, -1)):
+                positions = self.strategies.setdefault(name, StrategyBook()).positions
+                held = positions.setdefault(token, Position(instrument_token=token, symbol=symbol))
+                held.trade(side, sign * quantity_delta, sign * amount_delta)
+
+    def reopen(self, opening_cash: Decimal) -> Decimal:
+        """Set what the book began with; what has moved since stays. Return how much more cash that is."""
+        with exact():
+            more = tidy(opening_cash - self.opening_cash)
+            self.opening_cash, self.cash = tidy(opening_cash), tidy(self.cash + more)
+        return more
+
     def equity(self, prices: Prices) -> Decimal:
         """Return cash and positions at the prices (without one: at the average price)."""
         with exact():

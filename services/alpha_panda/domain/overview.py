@@ -10,9 +10,11 @@ from typing import Final
 from alpha_panda.contracts.enums import EntryState, TradingState
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.status_details import (
+    PROBLEM,
     REFUSED,
     STOPPED,
     BookFigures,
+    BrokerFigures,
     FeedFigures,
     RunnerFigures,
     TrackerFigures,
@@ -35,7 +37,7 @@ OF_ACCOUNT: Final = (RISK, ENGINE, TRACKER)
 OF_FEED: Final = (MARKET_FEED, FEED_CACHER)
 
 BREAKER: Final = "breaker."
-_CLOSED: Final = "closed"
+_OPEN: Final = "open"
 _LAG_SECONDS: Final = 30
 """A consumer that is this far behind while its service runs is worth a person's look."""
 _MOMENT: Final = 5 * SECOND_NS
@@ -57,7 +59,7 @@ class Facts:
     """What was found at `now` (UTC ns). `problems`: what could not be asked, a line each.
 
     `accounts`, `feeds`: names that have topics. `doubt`: orders in doubt by account. `ready`: accounts whose journal may
-    be written. `letters`: records by dead letter queue.
+    be written. `letters`: records by dead letter queue. `reported`: whether the services' reports could be read.
     """
 
     now: int
@@ -70,6 +72,7 @@ class Facts:
     lags: Sequence[Lag] = ()
     letters: Mapping[str, int] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +101,16 @@ def strategies_of(statuses: Iterable[ServiceStatus]) -> list[str]:
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Return the lines: what could not be asked, feeds, strategies, accounts, halts, orders, dead letters."""
+    """Return the lines: what could not be asked, feeds, strategies, accounts, halts, orders, dead letters.
+
+    Where no report could be read nobody is said to be missing: they may all run.
+    """
     return [
         *(
             Finding(what="installation", says=problem, remedy="repair it, then ask again")
             for problem in facts.problems
         ),
-        *_feeds(facts),
-        *_strategies(facts),
-        *_accounts(facts),
+        *(_services(facts) if facts.reported else ()),
         *_halts(facts),
         *_doubts(facts),
         *_lags(facts),
@@ -160,7 +164,7 @@ def _replicas(service: str, found: Sequence[ServiceStatus]) -> Finding | None:
         opened = [
             name.removeprefix(BREAKER)
             for name, state in item.details.items()
-            if name.startswith(BREAKER) and state != _CLOSED
+            if name.startswith(BREAKER) and state == _OPEN
         ]
         if opened:
             return Finding(
@@ -186,10 +190,17 @@ def _absent(service: str, resource: str) -> Finding:
     )
 
 
+def _services(facts: Facts) -> Iterator[Finding]:
+    yield from _feeds(facts)
+    yield from _strategies(facts)
+    yield from _accounts(facts)
+
+
 def _feeds(facts: Facts) -> Iterator[Finding]:
-    for feed in facts.feeds:
+    read = {RunnerFigures.of(status.details).feed for status in facts.statuses if status.service == STRATEGY}
+    for feed in sorted({*facts.feeds, *read} - {""}):
         present = [service for service in OF_FEED if _of(facts, service, feed)]
-        if not present:
+        if not present and feed not in read:
             yield Finding(what=f"feed {feed}", says="nothing runs of it")
             continue
         for service in OF_FEED:
@@ -199,7 +210,8 @@ def _feeds(facts: Facts) -> Iterator[Finding]:
                 yield problem
         sources = _of(facts, MARKET_FEED, feed)
         if sources:
-            yield _freshness(facts, feed, FeedFigures.of(_active(sources).details))
+            details = _active(sources).details
+            yield _freshness(facts, feed, FeedFigures.of(details), str(details.get(PROBLEM) or ""))
 
 
 def _active(found: Sequence[ServiceStatus]) -> ServiceStatus:
@@ -207,9 +219,9 @@ def _active(found: Sequence[ServiceStatus]) -> ServiceStatus:
     return next((item for item in found if item.state == RUNNING), found[0])
 
 
-def _freshness(facts: Facts, feed: str, figures: FeedFigures) -> Finding:
+def _freshness(facts: Facts, feed: str, figures: FeedFigures, problem: str) -> Finding:
     amount = f"{_count(figures.ticks, 'tick')} of {_count(figures.instruments, 'instrument')}"
-    told = f"{_newest(facts, figures.last_tick_ts)}, {amount}"
+    told = "; ".join(part for part in (f"{_newest(facts, figures.last_tick_ts)}, {amount}", problem) if part)
     if figures.session_open is False:
         return Finding(what=f"feed {feed}", says=f"session closed; {told}")
     if figures.source_alive is False:
@@ -217,6 +229,12 @@ def _freshness(facts: Facts, feed: str, figures: FeedFigures) -> Finding:
             what=f"feed {feed}",
             says=f"SILENT in session: {told}",
             remedy="orders are refused with PRICE_STALE: see the feed's log and its source",
+        )
+    if figures.source_alive is None:
+        return Finding(
+            what=f"feed {feed}",
+            says=f"no sign of life of its source yet: {told}",
+            remedy="orders are refused until there is one: see the feed's log and its source",
         )
     return Finding(what=f"feed {feed}", says=f"fresh: {told}")
 
@@ -274,12 +292,40 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
             if problem is not None:
                 yield problem
         yield from _books(facts, account)
+        yield from _broker(facts, account)
         if not facts.ready.get(account, True):
             yield Finding(
                 what=f"account {account}",
                 says="not reconciled: nothing is decided or sent",
                 remedy="wait for its order-tracker to compare with the broker; if it doesn't, see its log",
             )
+
+
+def _broker(facts: Facts, account: str) -> Iterator[Finding]:
+    """Tell of the log-in at the account's broker, and of the comparison with it; of a broker without either nothing."""
+    tracker = _of(facts, TRACKER, account)
+    figures = BrokerFigures.of(_active(tracker).details) if tracker else BrokerFigures()
+    if figures.broker_reconciled is None:
+        return
+    what, until = f"account {account}", figures.token_expires_at
+    if figures.token_problem or (until is not None and until <= facts.now):
+        why = figures.token_problem or "the access token has expired"
+        yield Finding(
+            what=what, says=f"no session at its broker: {why}", remedy=f"alpha-panda login {account}"
+        )
+    elif not figures.broker_reconciled:
+        why = figures.reconcile_problem or "not compared yet"
+        yield Finding(
+            what=what,
+            says=f"not compared with its broker, no position grows: {why}",
+            remedy="wait for its order-tracker; if it stays so, see its log",
+        )
+    if figures.differences:
+        yield Finding(
+            what=what,
+            says=f"book and broker differ, no position grows there: {figures.difference_names}",
+            remedy=f"find out why; what is right at the broker is booked by: alpha-panda orders adopt {account}",
+        )
 
 
 def _state(facts: Facts, account: str) -> str:
@@ -383,8 +429,9 @@ def _doubt(facts: Facts, account: str, entry: JournalEntry) -> Finding:
 def _lags(facts: Facts) -> Iterator[Finding]:
     behind_at_all = [lag for lag in facts.lags if lag.records and (lag.age is None or lag.age > _MOMENT)]
     if facts.lags and not behind_at_all:
+        groups = len({lag.group for lag in facts.lags})
         yield Finding(
-            what="consumers", says=f"{_count(len({lag.group for lag in facts.lags}), 'group')} keep up"
+            what="consumers", says="1 group keeps up" if groups == 1 else f"{groups} groups keep up"
         )
     for lag in behind_at_all:
         old = "" if lag.age is None else f", the oldest {age_text(lag.age)} old"

@@ -4,7 +4,7 @@ State, rate, doubt and expiry are checked inside BEGIN, in one step with the wri
 is stored as FAILED before it is told.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from alpha_panda.contracts.enums import Side
@@ -52,10 +52,17 @@ class PreSend:
         )
 
     def fault(
-        self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int
+        self,
+        signal: Signal,
+        decision: ValidatedSignal,
+        reading: PriceReading,
+        now: int,
+        *,
+        token_valid: bool = True,
     ) -> Outcome | None:
         """Return why the order may not be sent now, or None."""
-        return send_fault(self._facts(signal, decision, reading, now))
+        facts = self._facts(signal, decision, reading, now)
+        return send_fault(replace(facts, token_valid=token_valid))
 
     def tradable(
         self, signal: Signal, decision: ValidatedSignal, reading: PriceReading, now: int

@@ -3,7 +3,7 @@
 from alpha_panda.contracts.events import CancelRequest, Envelope, ValidatedSignal
 from alpha_panda.contracts.stored import JournalEntry, Outcome, PriceReading
 from alpha_panda.errors import RecordError, UndecodableRecordError
-from alpha_panda.ports import Record, Trader, TraderFactory
+from alpha_panda.ports import Record, TokenHolder, Trader, TraderFactory
 from alpha_panda.runtime.records import event_of
 
 
@@ -19,6 +19,12 @@ class ExecutionRouter:
         if account not in self._traders:
             self._traders[account] = self._factory.trader(account)
         return self._traders[account]
+
+    def token_valid(self, account: str, now: int) -> bool:
+        """Whether the account's broker would let us in at `now` (UTC ns), as far as the trader knows; no I/O."""
+        trader = self.trader(account)
+        until = trader.token_expires_at() if isinstance(trader, TokenHolder) else None
+        return until is None or now < until
 
     async def place(self, account: str, entry: JournalEntry, price: PriceReading, deadline: int) -> Outcome:
         """Call the broker once, if `deadline` (monotonic ns) has not passed."""

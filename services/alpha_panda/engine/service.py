@@ -127,7 +127,8 @@ class Engine:
         with current().child(PREPARE):
             reading = await self._ports.prices.read(self._feed, signal.instrument_token)
             now = self._clock.now()
-            fault = self._presend.fault(signal, decision, reading, now)
+            token_valid = self._router.token_valid(self._account, now)
+            fault = self._presend.fault(signal, decision, reading, now, token_valid=token_valid)
         if fault is not None and fault.code is not None:
             await self._refuse(self._request(event, decision, signal, reading), fault.code, fault.message)
             return

@@ -7,13 +7,15 @@ from typing import Final
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState
-from alpha_panda.contracts.stored import ControlReading, JournalEntry
+from alpha_panda.contracts.stored import BrokerFacts, ControlReading, JournalEntry
 from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.runtime.metrics.catalogue import (
     JOURNAL_DURABLE,
     JOURNAL_ENTRIES,
     LATCHES,
     ORDERS,
+    RECONCILED,
+    RECONCILIATION_DIFFERENCES,
     TOKEN_REMAINING,
     TRADING_STATE,
     UNRESOLVED_AGE,
@@ -33,8 +35,9 @@ class OrderMetrics:
     def __init__(self, metrics: Metrics, account: str) -> None:
         self._metrics = metrics
         self._account = account
-        # It is alerted on, and Prometheus sees no increase in a counter that begins at 1.
+        # They are alerted on, and Prometheus sees no increase in a counter that begins at 1.
         self._orders(EntryState.LOST, Code.ORDER_LOST, 0)
+        self._orders(EntryState.FAILED, Code.BROKER_REJECTED, 0)
 
     def changed(self, entries: Iterable[JournalEntry]) -> None:
         """Count the states of entries that have just changed."""
@@ -62,6 +65,7 @@ class OrderFigures:
     controls: Sequence[ControlReading] = ()
     durable: bool | None = None
     token_until: int | None = None
+    broker: BrokerFacts | None = None
     looked: bool = False
 
     def look(self, entries: Sequence[JournalEntry], untold: int, now: int) -> None:
@@ -88,6 +92,9 @@ class OrderFigures:
             yield Reading(LATCHES, account, sum(len(control.latches) for control in self.controls))
         if self.durable is not None:
             yield Reading(JOURNAL_DURABLE, account, self.durable)
+        if self.broker is not None:
+            yield Reading(RECONCILED, account, float(self.broker.reconciled))
+            yield Reading(RECONCILIATION_DIFFERENCES, account, len(self.broker.differences))
         if self.token_until is not None:
             yield Reading(TOKEN_REMAINING, account, max(0, self.token_until - now) / SECOND_NS)
 

@@ -122,6 +122,7 @@ def outcome_of_row(row: BrokerRow) -> Outcome:
         state=state,
         filled_quantity=row.filled_quantity,
         average_price=row.average_price,
+        amount=row.amount,
         fees=row.fees,
         broker_order_id=row.broker_order_id,
         code=Code.BROKER_REJECTED if state is EntryState.FAILED else None,

@@ -1,6 +1,8 @@
 """The order-tracker service: one a BrokerAccount, by lease. See the package's docstring."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import structlog
 from msgspec.structs import replace
@@ -10,11 +12,20 @@ from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.events import OrderUpdate
 from alpha_panda.contracts.keys import tracker_lease
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
-from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, TeardownRequest
+from alpha_panda.contracts.status_details import BrokerFigures, Detail
+from alpha_panda.contracts.stored import (
+    BookReading,
+    BrokerFacts,
+    BrokerRow,
+    JournalEntry,
+    Outcome,
+    TeardownRequest,
+)
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
-from alpha_panda.errors import FencedError, RecordError, TransientError
-from alpha_panda.ports import Producer, Record, Subscription, TokenHolder
+from alpha_panda.domain.sessions import SessionState
+from alpha_panda.errors import DependencyUnavailableError, FencedError, RecordError, TransientError
+from alpha_panda.ports import OrderUpdates, PortfolioReader, Producer, Record, Subscription, TokenHolder
 from alpha_panda.runtime.builder import BreakerAction, StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.control_topics import installation_topics
@@ -24,20 +35,29 @@ from alpha_panda.runtime.records import event_of
 from alpha_panda.runtime.registry import ServiceDefinition
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.teardowns import flattens, torn_down
-from alpha_panda.runtime.venues import broker_of, paper_terms, rules_of
+from alpha_panda.runtime.venues import broker_of, broker_user_of, paper_terms, product_of, rules_of
 
 from .announcer import Announcer
+from .broker_user import BrokerUser
 from .counting import OrderCount
 from .duties import Duties, Duty, passes
 from .epochs import EpochKeeper, EpochTerms
+from .external import ExternalTerms
 from .metrics import OrderMetrics
 from .missing import Missing, MissingTerms
-from .resolver import Resolver
+from .pushes import Pushes
+from .reconciler import Reconciler, ReconcileTerms, difference_names
+from .resolver import Resolver, matching_row, outcome_of_row
 from .resting import RestingOrders
-from .strays import Strays
+from .strays import Strays, is_foreign, is_ours
 from .sweeper import Sweeper, SweepTerms, to_cancel
+from .token import TokenWatch
 
 log = structlog.get_logger()
+
+HOUR: Final = 3600
+MOST_NAMES: Final = 500
+"""Characters of a status that name what differs."""
 
 
 class OrderTracker:
@@ -54,6 +74,7 @@ class OrderTracker:
         self._journal = ports.journal(context.resource)
         self._trader = ports.traders.trader(context.resource)
         self._live = account.spec.paper is None
+        self._updates = self._trader if isinstance(self._trader, OrderUpdates) else None
         terms = EpochTerms(
             send_within=nanoseconds(settings.send_within_seconds),
             lost_after=nanoseconds(settings.lost_after_seconds) if self._live else 0,
@@ -95,7 +116,54 @@ class OrderTracker:
             SweepTerms(settings.sweep_cancels_at_once, nanoseconds(settings.sweep_seconds)),
             self._cancel,
         )
-        self._strays = Strays(self.topics, self._journal, ports.clock, instruments)
+        product_rules = Derived(
+            context.manifests,
+            lambda resources: rules_of(resources.feeds[feed], resources.accounts[context.resource]),
+        )
+
+        def after_cut_off(ts: int) -> bool:
+            status = product_rules().status(ts)
+            return status.state is SessionState.CLOSED and status.reducing_allowed
+
+        external = ExternalTerms(product_of(account), broker_user_of(account), after_cut_off)
+        self._strays = Strays(self.topics, self._journal, ports.clock, instruments, external)
+        self._booking = asyncio.Lock()
+        self._read_at: int | None = None
+        self._idle_for = nanoseconds(settings.book_idle_seconds)
+        warn_before = nanoseconds(settings.zerodha_token_warning_hours * HOUR)
+        self._token = TokenWatch(context.resource, self._trader, ports.clock, warn_before)
+        self.user = BrokerUser(
+            ports.lease,
+            ports.clock,
+            external.user,
+            f"{settings.topic_prefix}{context.resource}",  # of the account: it has one tracker, by lease
+            settings.lease_ttl_seconds,
+        )
+        self._reconciler: Reconciler | None = None
+        if isinstance(self._trader, PortfolioReader):
+            self._reconciler = Reconciler(
+                self.topics,
+                ports,
+                self._trader,
+                self._announcer,
+                ReconcileTerms(
+                    nanoseconds(settings.reconcile_seconds),
+                    nanoseconds(settings.reconcile_confirm_seconds),
+                    external,
+                    trading_day,
+                ),
+                self._read_book,
+            )
+        self.pushes: Pushes | None = None
+        if self._updates is not None:
+            self.pushes = Pushes(
+                self._updates,
+                ports.clock,
+                settings.tracker_interval_seconds,
+                self._take_pushed,
+                self._read_pushed,
+                self._failed,
+            )
         self._duties = Duties(ports.clock)
         self._epochs = EpochKeeper(self.topics, ports, self._trader, terms, self._reconcile, self._progressed)
         self.resting = RestingOrders(
@@ -121,6 +189,9 @@ class OrderTracker:
     async def lead(self, epoch: int) -> None:
         """Take the epoch of the lease just acquired, and make the journal usable."""
         self._lease_epoch = epoch
+        await self.user.keep()
+        if self._reconciler is not None:
+            await self._reconciler.begin(epoch)
         await self._epochs.ensure(epoch, self.service.producer)
 
     async def handle_rested(self, records: Sequence[Record]) -> None:
@@ -136,6 +207,7 @@ class OrderTracker:
         await self._duties.in_turn(
             {
                 "book": self._keep_book,
+                "reconcile": self._reconcile_account,
                 "expire": self._expire,
                 "repeat": self._repeat,
                 "watch": self._watch,
@@ -179,6 +251,7 @@ class OrderTracker:
         scopes = [PLATFORM, account_scope(self._account), *(strategy_scope(item.name) for item in strategies)]
         if isinstance(self._trader, TokenHolder):
             found.token_until = self._trader.token_expires_at()
+        found.broker = None if self._reconciler is None else self._reconciler.facts
         try:
             found.controls = await ports.control.read(scopes)
             found.durable = None if ports.durable is None else await ports.durable()
@@ -189,6 +262,14 @@ class OrderTracker:
     def figures(self) -> Iterator[Reading]:
         """Return the last looks; a replica that waits for its lease has none."""
         return self._count.metrics.read(self._ports.clock.now())
+
+    def _failed(self, error: BaseException) -> None:
+        self.service.record_error(error)
+
+    @property
+    def has_user(self) -> bool:
+        """Whether the account trades with a login that must be nobody else's."""
+        return self.user.named
 
     def _progressed(self) -> None:
         self.service.progressed()
@@ -223,20 +304,73 @@ class OrderTracker:
     async def _keep_book(self) -> None:
         """Follow the book, but never beside a journal without an epoch: it may have forgotten what the book shows."""
         producer = self.service.producer
-        await self._epochs.ensure(self._lease_epoch, producer)
-        await self._follow_book(producer)
+        async with self._booking:
+            await self._epochs.ensure(self._lease_epoch, producer)
+            await self._follow_book(producer)
 
     async def _follow_book(self, producer: Producer) -> None:
         """Read the book once: while something is in doubt, and always where strays are possible."""
         doubtful, resting = await self._journal.in_doubt(), await self._followed()
-        if not doubtful and not self._live:
-            return
+        if doubtful or (self._live and (resting or self._is_book_old())):
+            await self._read_once(producer, doubtful, resting)
+
+    def _is_book_old(self) -> bool:
+        """Whether to look for what nobody has told: each turn, less often where the broker pushes changes."""
+        if self._updates is None or self._read_at is None:
+            return True
+        return self._ports.clock.monotonic() - self._read_at >= self._idle_for
+
+    async def _read_book(self) -> BookReading:
+        """Read the book now, whatever there is to expect; what it shows is settled and told."""
+        async with self._booking:
+            if await self._journal.epoch() is None:
+                raise DependencyUnavailableError("journal", "the journal has no valid epoch yet")
+            doubtful, resting = await self._journal.in_doubt(), await self._followed()
+            return await self._read_once(self.service.producer, doubtful, resting)
+
+    async def _read_pushed(self) -> None:
+        """Read the book because a push said so; while the journal comes back there is another duty for that."""
+        if await self._journal.epoch() is not None:
+            await self._read_book()
+
+    async def _take_pushed(self, row: BrokerRow) -> None:
+        """Settle what one pushed row shows: as an incomplete reading, against which nothing can be missing."""
+        async with self._booking:
+            if await self._journal.epoch() is None:
+                return
+            now, lease_epoch = self._ports.clock.now(), self._lease_epoch
+            reading = BookReading(complete=False, begun_at=now, user="", trading_day="", rows=(row,))
+            changed = []
+            entry = await self._journal.find_tag(row.tag) if is_ours(row.tag) else None
+            if entry is not None and entry.state.in_doubt and matching_row(entry, [row]) is not None:
+                resolved = await self._journal.resolve(lease_epoch, entry.signal_id, outcome_of_row(row))
+                changed += [] if resolved is None else [resolved]
+            changed += await self._strays.settle(lease_epoch, reading, self.service.producer)
+            self._resolved += len(changed)
+            await self._tell_changes(changed, now)
+
+    async def _tell_changes(self, changed: Sequence[JournalEntry], begun: int) -> None:
+        """Tell our own orders first: who held what somebody else's trade closed must be known when that is told."""
+        producer = self.service.producer
+        await self._announcer.tell(producer, *(item for item in changed if not is_foreign(item)), begun=begun)
+        await self._announcer.tell(producer, *(item for item in changed if is_foreign(item)), begun=begun)
+
+    async def _reconcile_account(self) -> None:
+        """Compare the account with its broker, where that keeps positions."""
+        if self._reconciler is not None:
+            await self._reconciler.turn(self.service.producer, self._token.read(), self.user.problem)
+
+    async def _read_once(
+        self, producer: Producer, doubtful: Sequence[JournalEntry], resting: Sequence[JournalEntry]
+    ) -> BookReading:
+        self._read_at = self._ports.clock.monotonic()
         reading = await self._trader.order_book()
         begun = reading.begun_at
         resolved = await self._judge(self._lease_epoch, doubtful, reading)
-        await self._announcer.tell(producer, *resolved, begun=begun)
+        await self._tell_changes(resolved, begun)
         missing = await self._missing.judge(resting, reading, producer)
         await self._announcer.tell(producer, *missing, begun=begun)
+        return reading
 
     async def _followed(self) -> list[JournalEntry]:
         """Return the orders that the broker's book must show; a paper venue's rest in the journal itself."""
@@ -283,6 +417,9 @@ class OrderTracker:
             filled_quantity=str(outcome.filled_quantity),
         )
 
+    def _broker_details(self) -> Mapping[str, Detail]:
+        return {} if self._reconciler is None else broker_figures(self._reconciler.facts).details()
+
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""
         return {
@@ -290,7 +427,22 @@ class OrderTracker:
             "repeated": self._repeated,
             "resolved": self._resolved,
             **self._count.details(),
+            **self._broker_details(),
         }
+
+
+def broker_figures(facts: BrokerFacts) -> BrokerFigures:
+    """Return what the status says of an account at its broker."""
+    return BrokerFigures(
+        broker_reconciled=facts.reconciled,
+        compared_ts=facts.compared_at or None,
+        reconcile_problem=facts.problem,
+        differences=len(facts.differences),
+        difference_names=difference_names(facts)[:MOST_NAMES],
+        broker_cash=None if facts.cash is None else f"{facts.cash:f}",
+        token_expires_at=facts.token_valid_until,
+        token_problem=facts.token_problem,
+    )
 
 
 def _leaves_something(record: Record) -> bool:
@@ -322,11 +474,17 @@ def build(context: ServiceContext) -> StreamService:
             when_open=BreakerAction.PAUSE,
         )
         .consume_with(tracker.resting.follow, "resting")
+        .on_stop(tracker.user.release)
         .every(settings.tracker_interval_seconds, tracker.counting(tracker.look_after), name="look-after")
         .every(settings.tracker_interval_seconds, tracker.counting(tracker.sweep), name="sweep")
         .details(tracker.details)
         .figures(tracker.figures)
     )
+    if tracker.pushes is not None:
+        builder.consume_with(tracker.pushes.listen, "order-updates")
+        builder.consume_with(tracker.pushes.read_when_told, "pushed-book")
+    if tracker.has_user:
+        builder.every(settings.lease_renew_seconds, tracker.user.keep, name="broker-user")
     if not context.ports.clock.virtual:
         interval = settings.status_interval_seconds
         builder.every(interval, tracker.counting(tracker.look_around), name="look-around")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import structlog
+from msgspec.structs import replace
 
-from alpha_panda.contracts.enums import EntryState, OrderStatus, OrderType, Side, SignalClass, Validity
-from alpha_panda.contracts.events import Signal
+from alpha_panda.contracts.enums import EntryState, OrderStatus, Side
 from alpha_panda.contracts.instruments import InstrumentMaster
 from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Latch, Outcome
 from alpha_panda.contracts.topics import TopicMap
@@ -22,6 +22,7 @@ from alpha_panda.domain.ids import TAG_DIGITS, TAG_PREFIX
 from alpha_panda.domain.order_events import EXTERNAL
 from alpha_panda.ports import Clock, OrderJournal, Producer
 
+from .external import ExternalTerms, external_entry
 from .latches import announce, halt
 from .missing import is_missing
 from .resolver import matching_row, outcome_of_row
@@ -53,6 +54,7 @@ class Strays:
     journal: OrderJournal
     clock: Clock
     instruments: Callable[[], InstrumentMaster]
+    external: ExternalTerms = field(default_factory=ExternalTerms)
     _settled: dict[str, BrokerRow] = field(default_factory=dict, init=False)
     _under: int = field(default=0, init=False)
 
@@ -70,13 +72,14 @@ class Strays:
             self._under = lease_epoch
         rows = [row for row in reading.rows if self._settled.get(row.broker_order_id) != row]
         known, touched, changed = await self._look_up(rows), set[str](), list[JournalEntry]()
-        present = {row.broker_order_id for row in reading.rows}
-        self._settled = {of: row for of, row in self._settled.items() if of in present}
+        if reading.complete:
+            present = {row.broker_order_id for row in reading.rows}
+            self._settled = {of: row for of, row in self._settled.items() if of in present}
         for row in rows:
             self._settled.pop(row.broker_order_id, None)
             known_now = await self._look_up([row]) if row.tag in touched else known
             entry = self._entry_of(row, known_now)
-            if _is_over(row, entry):
+            if _is_over(row, entry) or (entry is None and self._is_elsewhere(row)):
                 self._settled[row.broker_order_id] = row
             elif (moved := await self._settle_one(lease_epoch, row, entry, producer)) is not None:
                 if is_ours(row.tag):
@@ -95,7 +98,7 @@ class Strays:
     ) -> JournalEntry | None:
         if entry is None:
             return await self._book(lease_epoch, row, producer)
-        outcome = outcome_of_row(row)
+        outcome = self._outcome(row)
         if entry.state.resting and (_progressed(entry, outcome) or _is_back(entry, outcome)):
             return await self.journal.fill(entry.signal_id, entry.revision, outcome)
         if not contradicts(entry, outcome):
@@ -132,8 +135,20 @@ class Strays:
                 instrument_token=row.instrument_token,
                 side=row.side,
                 quantity=str(row.filled_quantity),
+                code=None if booked.code is None else booked.code.value,
             )
         return booked
+
+    def _is_elsewhere(self, row: BrokerRow) -> bool:
+        """Whether somebody else's order moves no position of the account."""
+        return not is_ours(row.tag) and not self.external.concerns(row)
+
+    def _outcome(self, row: BrokerRow) -> Outcome:
+        """Return what the row says; of somebody else's order also what kind of trade it was."""
+        outcome = outcome_of_row(row)
+        if is_ours(row.tag) or outcome.code is not None:
+            return outcome
+        return replace(outcome, code=self.external.code_of(row))
 
     async def _latch(self, latch_id: str, reason: str, producer: Producer) -> Latch:
         latch = halt(self.topics.account, latch_id, reason, self.clock.now())
@@ -142,36 +157,17 @@ class Strays:
         return latch
 
     def _orphan(self, row: BrokerRow) -> JournalEntry:
-        instrument = self.instruments().by_token.get(row.instrument_token)
-        signal = Signal(
-            signal_id=external_id(row),
-            strategy_id=EXTERNAL,
-            strategy_uid="",
-            instrument_token=row.instrument_token,
-            symbol=f"UNKNOWN:{row.instrument_token}" if instrument is None else instrument.symbol,
-            side=Side(row.side),
-            order_type=OrderType.MARKET,  # the book's row doesn't say
-            quantity=row.quantity,
-            validity=Validity.DAY,
-            expires_at=0,
-        )
-        outcome = outcome_of_row(row)
-        return JournalEntry(
-            signal=signal,
-            state=outcome.state,
-            signal_class=SignalClass.INCREASING,
-            tag=row.tag if is_ours(row.tag) else signal.signal_id,  # others' may be empty, or many orders'
-            revision=0,
-            send_by=0,
-            updated_at=0,
-            correlation_id=signal.signal_id,
-            causation_id=row.broker_order_id,
-            broker_order_id=row.broker_order_id,
-            filled_quantity=outcome.filled_quantity,
-            average_price=outcome.average_price,
-            amount=outcome.amount,
-            fees=outcome.fees,
-            message=row.message,
+        instrument, signal_id = self.instruments().by_token.get(row.instrument_token), external_id(row)
+        unknown = row.symbol or f"UNKNOWN:{row.instrument_token}"
+        return external_entry(
+            signal_id,
+            row.instrument_token,
+            unknown if instrument is None else instrument.symbol,
+            Side(row.side),
+            row.quantity,
+            self._outcome(row),
+            tag=row.tag if is_ours(row.tag) else signal_id,  # others' may be empty, or many orders'
+            cause=row.broker_order_id,
         )
 
 

@@ -39,6 +39,7 @@ from .latches import SOURCE, Latches
 from .ledger import ACCOUNT, Ledger
 from .metrics import BookFigures, DecisionMetrics
 from .requests import Requests, Teardowns
+from .sharing import Sharing
 from .terms import present_terms
 from .tracing import DecisionSpans
 
@@ -69,6 +70,7 @@ class Desk:
         )
         self._latches = Latches(context)
         self._flattener = Flattener(context, store, self._ledger, self._facts, self._terms)
+        self._sharing = Sharing(context, store, self._ledger, self._terms)
         self._requests = Requests(context, self._ledger, self._flattener)
         self._teardowns: Teardowns = {}
         self._judged_ts: int | None = None
@@ -90,10 +92,14 @@ class Desk:
 
     def take_over(self, claim: RiskClaim) -> None:
         """Begin where the last owner ended."""
-        self._epoch = self._flattener.epoch = claim.epoch
+        self._epoch = self._flattener.epoch = self._sharing.epoch = claim.epoch
         self._ledger.load(claim)
         for decision in self._ledger.decisions.values():
             self._facts.note(decision)
+
+    def begin_after(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Take it that external trades before these offsets were shared out, by whom the store has forgotten."""
+        self._ledger.told_to = {str(partition): end for partition, end in ends.items()}
 
     def heed_calendar(self) -> None:
         """Warn, once a trading day, when the calendar's data are about to end: after them no order passes."""
@@ -145,10 +151,17 @@ class Desk:
         # is asked at the same time; of another one it must be known first.
         before, mark = self._journal_epoch, self._unmarked
         self._priced = mark
-        if before and await self._facts.look_up(new, before, mark=mark) == before:
-            return
-        self._journal_epoch = await self._valid_epoch()
-        await self._facts.look_up(new, self._journal_epoch, mark=mark)
+        if not (before and await self._facts.look_up(new, before, mark=mark) == before):
+            self._journal_epoch = await self._valid_epoch()
+            await self._facts.look_up(new, self._journal_epoch, mark=mark)
+        self._heed_broker()
+
+    def _heed_broker(self) -> None:
+        """Begin the book with what the account has at its broker, once that is told."""
+        facts = self._facts.broker
+        if facts is not None and self._ledger.open(facts, self._today()):
+            self._unmarked = self._unpublished = True
+            self._priced = False
 
     async def on_signal(self, event: Envelope, signal: Signal | CancelRequest, producer: Producer) -> None:
         """Decide on a signal once; one that is known has its stored decision re-emitted.
@@ -328,8 +341,16 @@ class Desk:
 
     # -------------------------------------------------------------------------------------------- fills
 
-    async def on_order(self, event: Envelope, update: OrderUpdate, producer: Producer) -> None:
+    async def on_order(
+        self,
+        event: Envelope,
+        update: OrderUpdate,
+        producer: Producer,
+        at: tuple[TopicPartition, int] | None = None,
+    ) -> None:
         """Fold an order event into the book; a contradiction latches the account before it is stored.
+
+        `at`: where it was read.
 
         Raises:
             RecordError: it can't be folded; nothing has changed.
@@ -340,12 +361,25 @@ class Desk:
             message = f"order {update.order_id} has two ends: it was filled, and refused, lost or cancelled"
             log.error("order_contradiction", account=self._account, correlation_id=event.correlation_id)
             await self._halt(f"contradiction-{update.order_id}", message, producer)
+        old = at is not None and at[1] < self._ledger.told_to.get(str(at[0]), 0)
+        self._sharing.take(event, update, step, old=old)
+        if step.fold.terminal and not step.fold.filled_quantity:
+            self._facts.reserve.drop(update.signal_id)
         if step.quantity_delta or step.amount_delta or step.fees_delta or step.fold.terminal:
             self._unmarked = self._unpublished = True
             self._priced = False
             if self._tracer.on:
                 held = quantity_of(self._ledger.book.positions, update.instrument_token)
                 self._spans.moved(f"{held:f}")
+
+    async def share_out(
+        self, read: Offsets, ends: Callable[[], Awaitable[Offsets]], producer: Producer
+    ) -> None:
+        """Share out what somebody else has traded, once it is known who held it: see `Sharing`."""
+        if self._sharing.waiting:
+            with self._not_its_fault("a share in an external trade"):
+                if await self._sharing.turn(read, ends, producer):
+                    self._unmarked = self._unpublished = True
 
     async def on_gap(self, partition: TopicPartition, wanted: int, oldest: int, producer: Producer) -> None:
         """Halt the account: order events from offset `wanted` on are gone, the book may miss fills."""
@@ -373,6 +407,8 @@ class Desk:
 
     async def mark(self, producer: Producer) -> bool:
         """Mark the book at the latest prices and latch what lost too much; say whether there was anything to."""
+        await self._facts.look_at_broker()
+        self._heed_broker()
         if not self._ledger.held_tokens():
             return False
         await self._mark(producer, read=True)

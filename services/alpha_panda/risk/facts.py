@@ -14,19 +14,22 @@ from alpha_panda.contracts.enums import Side
 from alpha_panda.contracts.events import CancelRequest, Envelope, Signal
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.scopes import account_scope, scopes_of, strategy_scope
-from alpha_panda.contracts.stored import ControlReading, Decision, PriceReading, Quote
+from alpha_panda.contracts.stored import BrokerFacts, ControlReading, Decision, PriceReading, Quote
 from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.domain.book import StrategyBook
 from alpha_panda.domain.risk.facts import CancelFacts, RiskFacts, ScopeFacts, runaway_of
 from alpha_panda.domain.risk.gate import Ruling, decide
 from alpha_panda.domain.risk.limits import AccountLimits, Limits, StrategyLimits
 from alpha_panda.domain.risk.losses import LatchRequest
+from alpha_panda.domain.sharing import group_of
 from alpha_panda.errors import DependencyUnavailableError, RecordError
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.manifests import Derived
 
+from .broker import cash_left, standing, wanted
 from .ledger import ACCOUNT, Ledger
 from .pace import DayCounts, Pace
+from .reserve import Reserve
 from .terms import AccountTerms
 
 log = structlog.get_logger()
@@ -67,6 +70,10 @@ class FactFinder:
         self.pace = Pace()
         self.counts = DayCounts()
         self._looked_up = NOTHING
+        self._stale_after = nanoseconds(context.settings.reconcile_stale_seconds)
+        within = context.settings.signal_ttl_seconds + context.settings.send_within_seconds
+        self.reserve = Reserve(nanoseconds(within))
+        self.broker: BrokerFacts | None = None
 
     @property
     def account_limits(self) -> AccountLimits:
@@ -91,7 +98,7 @@ class FactFinder:
             self._journal.in_doubt(),
             self._prices(tuple(dict.fromkeys(order.instrument_token for order in orders))),
             self._controls_of(scopes),
-            self.mark() if mark else _nothing(),
+            self._look_further(mark=mark),
         )
         keys: dict[str, set[str]] = {}
         for entry in doubtful:
@@ -107,6 +114,14 @@ class FactFinder:
         )
         return epoch
 
+    async def _look_further(self, *, mark: bool) -> None:
+        await asyncio.gather(self.look_at_broker(), self.mark() if mark else _nothing())
+
+    async def look_at_broker(self) -> None:
+        """Ask what the order-tracker knows of the account at its broker, if that is one that keeps positions."""
+        if wanted(self._terms().account):
+            self.broker = await self._journal.facts()
+
     def known_to_the_journal(self, signal_id: str) -> bool:
         """Whether the journal had the id when it was looked up."""
         return signal_id in self._looked_up.known
@@ -120,7 +135,10 @@ class FactFinder:
         return self._terms().limits.get(strategy)
 
     def note(self, decision: Decision) -> None:
-        """Take note of a stored decision's time."""
+        """Take note of a stored decision's time. A share in what somebody else has traded is no order of anybody's."""
+        if group_of(decision.signal_id) is not None:
+            return
+        self.reserve.note(decision)
         terms = self._terms()
         runaway = runaway_of(terms.limits.get(decision.signal.strategy_id, NO_LIMITS), terms.account_limits)
         keep = SECOND_NS if runaway is None else nanoseconds(runaway.seconds)
@@ -213,6 +231,16 @@ class FactFinder:
             await self.mark()
             looked_up.marked = True
         controls = await self._controls(looked_up)
+        token = signal.instrument_token
+        stands = standing(
+            self.broker,
+            wants=wanted(terms.account),
+            epoch=looked_up.journal_epoch,
+            day=day,
+            token=token,
+            now=now,
+            stale_after=self._stale_after,
+        )
         return RiskFacts(
             signal=signal,
             signal_ts=signal_ts,
@@ -244,8 +272,14 @@ class FactFinder:
             open_orders=self._ledger.open_orders(),
             repeats=0 if runaway is None else self.pace.repeats(signal, now, nanoseconds(runaway.seconds)),
             controls=tuple(controls[scope] for scope in scopes_of(self._name, name)),
-            account_reconciled=True,  # a paper account's book is its own broker's
-            token_valid=True,  # paper needs none
+            account_reconciled=stands.reconciled,  # a paper account's book is its own broker's
+            token_valid=stands.token_valid,  # paper needs none
+            reconcile_problem=stands.problem,
+            reconciled_lately=stands.lately,
+            difference=stands.difference,
+            unjudged=stands.unjudged,
+            sharing=any(item.instrument_token == token for item in self._ledger.pending),
+            broker_cash=cash_left(self.broker, self.reserve, terms.account_limits, self._ledger.is_placed),
             key_in_doubt=bool(looked_up.doubtful.get(signal.key, frozenset()) - {signal.signal_id}),
             books=books,
             shorts=self._ledger.shorts,

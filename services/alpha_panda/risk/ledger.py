@@ -12,24 +12,19 @@ import msgspec
 
 from alpha_panda.contracts.enums import SignalClass, Verdict
 from alpha_panda.contracts.events import ZERO, OrderUpdate, Signal
-from alpha_panda.contracts.stored import Decision, OrderFold, RiskClaim, order_id_of
+from alpha_panda.contracts.stored import BrokerFacts, Decision, OrderFold, RiskClaim, order_id_of
 from alpha_panda.domain.book import Book, Prices
 from alpha_panda.domain.fold import FoldStep, fold_order
+from alpha_panda.domain.ledger_state import LedgerState, PendingShare, decoded_ledger
+from alpha_panda.domain.order_events import EXTERNAL
 from alpha_panda.domain.risk.facts import OpenOrder, PnlReading
 from alpha_panda.domain.risk.losses import DayPnl
 from alpha_panda.domain.risk.open_orders import OpenOrders
 from alpha_panda.domain.risk.shorts import Shorts, shorts_at
+from alpha_panda.domain.sharing import group_of, opening_id
 
 ACCOUNT = ""
 """Name of the account's own scope among the strategies'."""
-
-
-class LedgerState(msgspec.Struct):
-    """What `RiskSnapshot.state` holds. `marks`: the last known price of each token that is held."""
-
-    book: Book
-    days: dict[str, DayPnl]
-    marks: dict[int, Decimal] = {}
 
 
 class Ledger:
@@ -48,12 +43,20 @@ class Ledger:
         self._short: bool | None = None
         self._held: tuple[int, ...] | None = None
         self._closings: dict[tuple[str, int], int] = {}
+        self.pending: list[PendingShare] = []
+        self.told_to: dict[str, int] = {}
+        self.opened_at = self.settled_at = 0
+        self._shares: dict[str, list[str]] = {}
 
     def load(self, claim: RiskClaim) -> None:
         """Take over what is stored; `decisions` then are in the order in which they were made."""
         if claim.snapshot is not None:
-            state = msgspec.msgpack.decode(claim.snapshot.state, type=LedgerState)
+            state = decoded_ledger(claim.snapshot.state)
             self.book, self.days, self.marks = state.book, state.days, state.marks
+            self.pending, self.told_to = state.pending, state.told_to
+            self.opened_at, self.settled_at = state.opened_at, state.settled_at
+            if self.opened_at:
+                self._opening_cash = self.book.opening_cash
             self._short = self._shorts = self._held = None
         self._folds = dict(claim.folds)
         for decision in sorted(claim.decisions.values(), key=lambda item: (item.decided_at, item.signal_id)):
@@ -61,7 +64,8 @@ class Ledger:
 
     def encode(self) -> bytes:
         """Return the state for the snapshot."""
-        return msgspec.msgpack.encode(LedgerState(self.book, self.days, self.marks))
+        rest = (self.pending, self.told_to, self.opened_at, self.settled_at)
+        return msgspec.msgpack.encode(LedgerState(self.book, self.days, self.marks, *rest))
 
     # ---------------------------------------------------------------------------------------- decisions
 
@@ -73,6 +77,9 @@ class Ledger:
             and isinstance(decision.signal, Signal)
         ):
             self.skip_closing(decision.signal.strategy_uid, decision.signal.instrument_token)
+        group = group_of(decision.signal_id)
+        if group is not None and decision.signal_id not in self.decisions:
+            self._shares.setdefault(group, []).append(decision.signal_id)
         self.decisions[decision.signal_id] = decision
         self._reserve(decision)
 
@@ -133,7 +140,9 @@ class Ledger:
         refused = decision is not None and decision.verdict is Verdict.REJECTED
         step = fold_order(self._folds.get(key, OrderFold()), update, rejected=refused)
         self._folds[key] = self.changed_folds[key] = step.fold
-        if step.quantity_delta or step.amount_delta or step.fees_delta:
+        if update.share_of:
+            self._transfer(update, step)
+        elif step.quantity_delta or step.amount_delta or step.fees_delta:
             self._short = self._shorts = self._held = None
             self.book.apply(
                 update.strategy_id,
@@ -147,6 +156,62 @@ class Ledger:
         if decision is not None:
             self._reserve(decision)
         return step
+
+    def _transfer(self, update: OrderUpdate, step: FoldStep) -> None:
+        """Make a part of what is booked as `external` the strategy's: the account itself has not changed."""
+        if step.quantity_delta or step.amount_delta:
+            self._short = self._shorts = self._held = None
+            self.book.transfer(
+                EXTERNAL,
+                update.strategy_id,
+                update.instrument_token,
+                update.symbol,
+                update.side,
+                step.quantity_delta,
+                step.amount_delta,
+            )
+
+    def shares(self, group: str) -> list[Decision]:
+        """Return the stored decisions on strategies' shares in one step of an external order."""
+        return [self.decisions[signal_id] for signal_id in self._shares.get(group, ())]
+
+    def is_placed(self, signal_id: str) -> bool:
+        """Whether an event has told that the order reached the broker, or ended."""
+        return self._folds.get(signal_id, OrderFold()).rank > 0
+
+    # ------------------------------------------------------------------------------------------ opening
+
+    def open(self, facts: BrokerFacts, day: str) -> bool:
+        """Take over what the account began with at its broker; False if that is known, or not told yet.
+
+        Cash at once. When all opening positions are folded the day begins anew: what they made or lost before is
+        nobody's profit. Until then there is none.
+        """
+        if not facts.opened_at or self.settled_at == facts.opened_at:
+            return False
+        fresh = self.opened_at != facts.opened_at
+        if fresh:
+            self.opened_at = facts.opened_at
+            more = self.book.reopen(facts.opening_cash)
+            self._opening_cash = self.book.opening_cash
+            if ACCOUNT in self.days:
+                self.days[ACCOUNT].shift(more)
+        ids = (opening_id(facts.opened_at, item.instrument_token) for item in facts.opening)
+        if all(signal_id in self._folds for signal_id in ids):
+            self._settle(facts, day)
+            return True
+        return fresh
+
+    def _settle(self, facts: BrokerFacts, day: str) -> None:
+        self.settled_at = facts.opened_at
+        worth = {item.instrument_token: item.last_price for item in facts.opening if item.last_price}
+        self.mark({**worth, **self.marks})
+        self.days = {}
+        equity = self.book.equity(self.marks)
+        self.days[ACCOUNT] = DayPnl(last=equity, day=day, start=equity, peak=equity)
+        for name, strategy in self.book.strategies.items():
+            made = strategy.net_pnl(self.marks)
+            self.days[name] = DayPnl(last=made, day=day, start=made, peak=made)
 
     # --------------------------------------------------------------------------------------------- days
 
@@ -168,7 +233,7 @@ class Ledger:
     def pnl(self, scope: str, day: str) -> PnlReading:
         """Return the scope's reading of a trading day as of the last `observe`; a new day begins at zero."""
         known = self.days.get(scope)
-        if known is None or known.day != day:
+        if known is None or known.day != day or self.opened_at != self.settled_at:
             return PnlReading()
         return PnlReading(day_pnl=known.last - known.start, drawdown=known.peak - known.last)
 

@@ -70,10 +70,16 @@ class RiskService:
         claim = await self._store.claim(self._instance)
         self._desk.take_over(claim)
         stored = claim.snapshot.offsets if claim.snapshot is not None else {}
-        gaps = [
-            await self._begin(partition, stored.get(str(partition), 0), *kept)
+        kept = {
+            partition: offsets
             for topic in (self.topics.signals_raw, *self.topics.orders)
-            for partition, kept in (await self._bus.offsets(topic)).items()
+            for partition, offsets in (await self._bus.offsets(topic)).items()
+        }
+        if claim.snapshot is None:
+            self._desk.begin_after({partition: end for partition, (_, end) in kept.items()})
+        gaps = [
+            await self._begin(partition, stored.get(str(partition), 0), *offsets)
+            for partition, offsets in kept.items()
         ]
         if any(gaps):
             await self._save()  # a latch that a person has cleared must not be set again for the same gap
@@ -125,6 +131,7 @@ class RiskService:
         await self._take_all(
             [record for record in records if record.topic != self.topics.signals_raw], producer
         )
+        await self._desk.share_out(self._next, self._order_ends, producer)
         await self._desk.look_up([*self._signals(signals)])
         await self._take_all(signals, producer)
         await self._desk.flush(producer)
@@ -183,7 +190,7 @@ class RiskService:
                 log_fields(correlation_id=event.correlation_id),
                 self._tracer.process(record, event, self.group, at=self._begun),
             ):
-                await self._give(record.topic, event, producer)
+                await self._give(record, event, producer)
         except RecordError as error:
             self.service.record_error(error)
             if record.topic in self.topics.orders:
@@ -191,17 +198,20 @@ class RiskService:
             await self.service.dead_letter(record, error)
         self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
 
-    async def _give(self, topic: str, event: Envelope, producer: Producer) -> None:
-        data, raw = event.data, topic == self.topics.signals_raw
+    async def _give(self, record: Record, event: Envelope, producer: Producer) -> None:
+        data, raw = event.data, record.topic == self.topics.signals_raw
         if raw and isinstance(data, Signal) and data.closing:
             raise UndecodableRecordError(f"event {event.id}: closing signals are risk's own")
         if raw and isinstance(data, Signal | CancelRequest):
             await self._desk.on_signal(event, data, producer)
         elif not raw and isinstance(data, OrderUpdate):
             await self._desk.flush(producer)  # a decision is stored on the book that it was made on
-            await self._desk.on_order(event, data, producer)
+            at = (TopicPartition(record.topic, record.partition), record.offset)
+            await self._desk.on_order(event, data, producer, at)
         else:
-            raise UndecodableRecordError(f"event {event.id} of type {event.type} does not belong on {topic}")
+            raise UndecodableRecordError(
+                f"event {event.id} of type {event.type} does not belong on {record.topic}"
+            )
 
     async def _save(self) -> None:
         offsets = {str(partition): offset for partition, offset in self._next.items()}
@@ -219,6 +229,8 @@ class RiskService:
         self._desk.heed_calendar()
         producer = self.service.producer
         async with self._busy:
+            if not self._torn:
+                await self._desk.share_out(self._next, self._order_ends, producer)
             if not self._torn and (await self._desk.mark(producer) or self._unkept()):
                 await self._keep(producer)
                 await self._desk.publish_changes(producer)
@@ -244,7 +256,13 @@ class RiskService:
 
     async def _ends(self) -> dict[TopicPartition, int]:
         """Return the ends of the account's input as they are now."""
-        topics = (self.topics.signals_raw, *self.topics.orders)
+        return await self._ends_of(self.topics.signals_raw, *self.topics.orders)
+
+    async def _order_ends(self) -> dict[TopicPartition, int]:
+        """Return the ends of what is told of the account's orders."""
+        return await self._ends_of(*self.topics.orders)
+
+    async def _ends_of(self, *topics: str) -> dict[TopicPartition, int]:
         found = [await self._bus.offsets(topic) for topic in topics]
         return {partition: end for offsets in found for partition, (_, end) in offsets.items()}
 

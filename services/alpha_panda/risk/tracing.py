@@ -101,8 +101,10 @@ class DecisionSpans:
             records.append(with_headers(outgoing, sending))
         try:
             yield records
-        finally:
-            end_all(spans)
+        except BaseException as error:
+            end_all(spans, error)
+            raise
+        end_all(spans)
 
     def _of_its_own(self, decision: Decision, *, anew: bool) -> Span:
         if not self._tracer.on:

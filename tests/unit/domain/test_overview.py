@@ -8,7 +8,9 @@ from alpha_panda.contracts.enums import EntryState, TradingState
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.status_details import (
     MANIFESTS,
+    PROBLEM,
     BookFigures,
+    BrokerFigures,
     FeedFigures,
     RunnerFigures,
     StrategyFigures,
@@ -101,7 +103,7 @@ def test_where_all_is_well_nobody_has_to_do_anything() -> None:
             "Active: risk, 1 engine, order-tracker, 1 position, 3 orders today, day's P&L -5, 2 resting, 0 in doubt",
             "",
         ),
-        ("consumers", "1 group keep up", ""),
+        ("consumers", "1 group keeps up", ""),
     ]
 
 
@@ -112,6 +114,21 @@ def test_a_service_that_does_not_report_is_missed(name: str) -> None:
     found = only(statuses=without(name))
     assert found.what.startswith(name)
     assert "does not run" in found.says
+
+
+def test_a_feed_of_which_nothing_runs_is_missed_while_a_strategy_reads_it() -> None:
+    """Its topic alone tells nothing: a deleted feed leaves that too."""
+    reading = RunnerFigures(state="running", feed="demo").details()
+    left = without("market-feed", "feed-cacher", "strategy")
+    assert not ill(statuses=[*left, status("strategy", "alpha", **RunnerFigures(state="running").details())])
+    for feeds in (["demo"], []):
+        found = ill(statuses=[*left, status("strategy", "alpha", **reading)], feeds=feeds)
+        assert [item.what for item in found] == ["market-feed demo", "feed-cacher demo"]
+
+
+def test_where_no_report_can_be_read_nobody_is_said_to_be_missing() -> None:
+    problem = "redis does not answer: redis: away"
+    assert only(statuses=[], reported=False, problems=[problem]).says == problem
 
 
 @pytest.mark.parametrize("state", ["starting", "failed", "waiting-for-lease", "stopping"])
@@ -138,6 +155,13 @@ def test_a_feed_whose_source_is_silent_in_session_is_told() -> None:
     assert "PRICE_STALE" in found.remedy
 
 
+def test_a_source_that_has_never_said_anything_is_not_fresh() -> None:
+    figures = FeedFigures(session_open=True, instruments=3)
+    found = only(statuses=services(**{"market-feed": figures.details()}))
+    assert found.says == "no sign of life of its source yet: no tick yet, 0 ticks of 3 instruments"
+    assert found.remedy.startswith("orders are refused until there is one")
+
+
 def test_out_of_session_silence_is_well() -> None:
     figures = FeedFigures(source_alive=False, session_open=False)
     assert not ill(statuses=services(**{"market-feed": figures.details()}))
@@ -146,6 +170,7 @@ def test_out_of_session_silence_is_well() -> None:
 def test_an_open_breaker_and_unusable_manifests_are_told() -> None:
     assert only(statuses=services(engine={"breaker.redis": "open"})).says == "the breaker of redis is open"
     assert not ill(statuses=services(engine={"breaker.redis": "closed"}))
+    assert not ill(statuses=services(engine={"breaker.redis": "half-open"}))
     assert "line 7" in only(statuses=services(engine={MANIFESTS: "line 7"})).says
 
 
@@ -210,6 +235,42 @@ def test_a_call_that_is_under_way_is_well() -> None:
     assert not ill(doubt={"paper": [sending]})
     overdue = entry(signal("s1"), EntryState.SENDING, created_at=NOW - SECOND, send_by=NOW - 1)
     assert ill(doubt={"paper": [overdue]})
+
+
+def at_broker(**told: Any) -> list[Finding]:
+    figures = BrokerFigures(**{"broker_reconciled": True, "token_expires_at": NOW + SECOND, **told})
+    tracker = {**TrackerFigures(reconciled=True).details(), **figures.details()}
+    return ill(statuses=services(**{"order-tracker": tracker}))
+
+
+def test_an_account_that_is_compared_with_its_broker_by_a_valid_login_needs_nobody() -> None:
+    assert at_broker() == []
+
+
+@pytest.mark.parametrize(
+    "told", [{"token_expires_at": NOW}, {"token_expires_at": 0, "token_problem": "expired"}]
+)
+def test_a_login_that_has_ended_needs_a_person_to_log_in(told: dict[str, Any]) -> None:
+    (found,) = at_broker(broker_reconciled=False, **told)
+    assert (found.what, found.remedy) == ("account paper", "alpha-panda login paper")
+    assert "expired" in found.says
+
+
+def test_an_account_that_is_not_compared_with_its_broker_says_why() -> None:
+    (found,) = at_broker(broker_reconciled=False, reconcile_problem="no positions")
+    assert found.says.endswith("no position grows: no positions")
+
+
+def test_what_differs_from_the_broker_is_named_with_what_books_it() -> None:
+    (found,) = at_broker(differences=1, difference_names="NSE:X ours 5 broker 3")
+    assert "NSE:X ours 5 broker 3" in found.says
+    assert "alpha-panda orders adopt paper" in found.remedy
+
+
+def test_a_feed_says_what_keeps_its_source_from_prices() -> None:
+    silent = FeedFigures(source_alive=False, session_open=True).details()
+    (found,) = ill(statuses=services(**{"market-feed": {**silent, PROBLEM: "log in again"}}))
+    assert found.says.endswith("; log in again")
 
 
 def test_an_account_that_is_not_reconciled_needs_a_person_if_it_stays_so() -> None:

@@ -57,6 +57,13 @@ async def test_before_the_first_look_nothing_is_told(desk: Desk) -> None:
     assert not told & {spec.name for spec in (JOURNAL_ENTRIES, UNRESOLVED_ORDERS, TRADING_STATE, LATCHES)}
 
 
+async def test_what_is_alerted_on_begins_at_0_so_that_its_first_step_shows(desk: Desk) -> None:
+    await desk.tracker()
+    found = scraped(desk)
+    assert found.value(ORDERS, account=ACCOUNT, outcome="LOST", reason="ORDER_LOST") == 0
+    assert found.value(ORDERS, account=ACCOUNT, outcome="FAILED", reason="BROKER_REJECTED") == 0
+
+
 async def test_entries_that_have_not_ended_are_told_by_state(desk: Desk) -> None:
     await desk.place(desk.limit(1))
     desk.broker.answers.append(Outcome(state=EntryState.UNKNOWN))

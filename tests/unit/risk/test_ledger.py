@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from alpha_panda.contracts.enums import OrderStatus, SignalClass, Verdict
 from alpha_panda.contracts.events import OrderUpdate, Signal
 from alpha_panda.contracts.stored import Decision, RiskClaim, RiskSnapshot
+from alpha_panda.domain.ledger_state import LedgerState
 from alpha_panda.domain.risk.facts import PnlReading
 from alpha_panda.errors import RecordError
-from alpha_panda.risk.ledger import ACCOUNT, Ledger, LedgerState
+from alpha_panda.risk.ledger import ACCOUNT, Ledger
 from unit.risk.world import BUY, RELIANCE, SELL, TCS, D, cancel, filled, signal, update
 
 DAY, NEXT = "2026-01-02", "2026-01-03"

@@ -13,8 +13,8 @@ from alpha_panda.contracts.codec import decode_event
 from alpha_panda.contracts.enums import OrderStatus, Side
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.scopes import account_scope, strategy_scope
+from alpha_panda.domain.ledger_state import LedgerState
 from alpha_panda.ports import Outgoing
-from alpha_panda.risk.ledger import LedgerState
 from alpha_panda.testing.taps import Harm
 from alpha_panda.testing.virtual_time import run_virtual
 from unit.risk.world import ACCOUNT, BUY, RELIANCE, SELL, TCS, D, RiskWorld, cancel, documents, signal, update

@@ -109,6 +109,15 @@ def test_closing_orders_are_roots_of_their_own_and_repeats_are_below(spans: Span
     assert close.trace_id == SIGNAL.replace("-", "")
 
 
+def test_closing_orders_that_could_not_be_told_say_so(spans: Spans, tracer: Tracer) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        DecisionSpans(tracer).retelling([(decided(SIGNAL), TOLD)], anew=True),
+    ):
+        raise RuntimeError("no bus")
+    assert [span.error for span in spans.all] == ["RuntimeError: no bus"] * 2
+
+
 def test_the_book_is_linked_to_what_has_moved_it_since(spans: Spans, tracer: Tracer) -> None:
     held = DecisionSpans(tracer)
     for new_id in (SIGNAL, OTHER):

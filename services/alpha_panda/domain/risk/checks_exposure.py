@@ -10,6 +10,7 @@ from typing import Final
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import Side, SignalClass
 from alpha_panda.domain.risk.case import Case, ScopeCase
+from alpha_panda.domain.risk.limits import AccountLimits
 from alpha_panda.domain.risk.outcome import PASSED, Outcome, at_most, passed, refused
 
 _BASIS_POINTS: Final = Decimal(10_000)
@@ -104,11 +105,26 @@ def funds(case: Case) -> Outcome | None:
     Free is the cash less what backs the shorts held: their value (the proceeds, which buy them back) and the margin
     ratio of it. A BUY takes its value with the allowance for slippage and fees, an increasing SELL the margin ratio
     of its value, whatever of it covers a long position: the two sides are added, never netted.
+
+    A live account's order must be covered by the broker's own cash as well.
     """
+    if not case.facts.account_reconciled:
+        return None  # the order is refused for that; what cash there is nobody knows
     limits = case.facts.account.limits
+    cash = case.facts.broker_cash
+    if cash is not None and (needed := cash_needed(case.signal.side, case.value, limits)) > cash:
+        what = "more than the broker's cash, less what was decided since it was told"
+        return at_most(Code.INSUFFICIENT_FUNDS, what, needed, cash)
     values = dict(case.orders.account.covered)
     values[case.signal.side] += case.value
     spent = values[Side.BUY] * (_BASIS_POINTS + limits.cost_allowance_bps) / _BASIS_POINTS
     needed = spent + values[Side.SELL] * limits.short_margin_ratio
     free = case.facts.cash - (1 + limits.short_margin_ratio) * case.short_value
     return at_most(Code.INSUFFICIENT_FUNDS, "what open orders may take of the free cash", needed, free)
+
+
+def cash_needed(side: Side, value: Decimal, limits: AccountLimits) -> Decimal:
+    """Return the cash that an order of that value takes: a BUY with its costs, an increasing SELL its margin."""
+    if side is Side.BUY:
+        return value * (_BASIS_POINTS + limits.cost_allowance_bps) / _BASIS_POINTS
+    return value * limits.short_margin_ratio

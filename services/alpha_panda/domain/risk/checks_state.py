@@ -2,7 +2,8 @@
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import TradingState
-from alpha_panda.contracts.stored import ControlReading
+from alpha_panda.contracts.events import ZERO
+from alpha_panda.contracts.stored import ControlReading, InstrumentDifference
 from alpha_panda.domain.risk.case import Case, ScopeCase
 from alpha_panda.domain.risk.facts import runaway_of
 from alpha_panda.domain.risk.losses import breaches_daily_loss, breaches_drawdown
@@ -102,10 +103,49 @@ def access_token(case: Case) -> Outcome:
 
 
 def reconciled(case: Case) -> Outcome:
-    """Check that the book was compared with the broker's since the last restart: before that nothing is confirmed."""
-    if case.facts.account_reconciled:
+    """Check that the book was compared with the broker's since the last restart: before that nothing is confirmed.
+
+    Where the two differ no position grows, and what shrinks one must shrink the broker's as well: else an order that
+    closes what is gone would open its opposite.
+    """
+    facts = case.facts
+    if not facts.account_reconciled:
+        problem = facts.reconcile_problem or "the account has not been reconciled since the last restart"
+        return refused(Code.NOT_RECONCILED, problem)
+    if facts.sharing:
+        message = "an external trade on this instrument is being shared out among strategies"
+        return refused(Code.NOT_RECONCILED, message)
+    problem = _unsure(case)
+    if not problem:
         return PASSED
-    return refused(Code.NOT_RECONCILED, "the account has not been reconciled since the last restart")
+    return _held_by_the_broker(case) if case.reducing else refused(Code.NOT_RECONCILED, problem)
+
+
+def _unsure(case: Case) -> str:
+    """Return why no position may grow on the instrument, or nothing."""
+    facts = case.facts
+    if not facts.reconciled_lately:
+        return "the last complete comparison with the broker is too old"
+    if facts.difference is not None:
+        return _differs(facts.difference)
+    return "this instrument has not been compared with the broker yet" if facts.unjudged else ""
+
+
+def _held_by_the_broker(case: Case) -> Outcome:
+    """Check that the broker holds what a reducing order closes, beside what open orders of its side may close."""
+    difference, side = case.facts.difference, case.signal.side
+    if difference is None:
+        return PASSED
+    free = -side.sign * difference.theirs - case.account.opens.of(side)
+    if case.signal.quantity <= free:
+        return passed(case.signal.quantity, free)
+    message = f"{_differs(difference)}: {side} {case.signal.quantity} would open its opposite"
+    return refused(Code.NOT_RECONCILED, message, case.signal.quantity, max(free, ZERO))
+
+
+def _differs(difference: InstrumentDifference) -> str:
+    ours, theirs = f"{difference.ours:f}", f"{difference.theirs:f}"
+    return f"the book holds {ours} of {difference.symbol}, the broker {theirs}"
 
 
 def in_doubt(case: Case) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from alpha_panda.contracts.enums import OrderType, Side, SignalClass, Validity
 from alpha_panda.contracts.events import ZERO, CancelRequest, Signal
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.contracts.stored import ControlReading, PriceReading
+from alpha_panda.contracts.stored import ControlReading, InstrumentDifference, PriceReading
 from alpha_panda.domain.book import Position, Prices
 from alpha_panda.domain.exact import times
 from alpha_panda.domain.risk.limits import AccountLimits, Limits, Runaway, StrategyLimits
@@ -105,6 +105,11 @@ class RiskFacts:
     `open_orders`: all of the account; `OpenOrders` spare each decision their sums.
     `repeats`: earlier signals like this one (`runaway_key`) within `runaway.seconds`, refused ones too. `controls`:
     readings of strategy, account and platform; one that is missing halts.
+
+    Of a broker that keeps positions: `account_reconciled` with `reconcile_problem` (why not) and `reconciled_lately`;
+    on the signal's instrument the `difference` between book and broker, whether it is `unjudged`, and whether an
+    external trade is being shared out (`sharing`); `broker_cash`: what the broker lets the account trade with, less
+    what was decided since it said so.
     """
 
     signal: Signal
@@ -130,6 +135,12 @@ class RiskFacts:
     key_in_doubt: bool
     books: Collection[Mapping[int, Position]] = ()
     shorts: Shorts | None = None
+    reconcile_problem: str = ""
+    reconciled_lately: bool = True
+    difference: InstrumentDifference | None = None
+    unjudged: bool = False
+    sharing: bool = False
+    broker_cash: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,12 @@ class DayPnl(msgspec.Struct, kw_only=True):
             self.peak, self.last = max(self.peak, value), value
             return PnlReading(day_pnl=tidy(value - self.start), drawdown=tidy(self.peak - value))
 
+    def shift(self, more: Decimal) -> None:
+        """Take it that the value has always been so much more: money that came from outside is no profit."""
+        with exact():
+            self.last, self.start = tidy(self.last + more), tidy(self.start + more)
+            self.peak = tidy(self.peak + more)
+
 
 def breaches_daily_loss(pnl: PnlReading, limit: Decimal | None) -> bool:
     """Whether the day's loss has reached the limit."""

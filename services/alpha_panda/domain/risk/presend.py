@@ -26,6 +26,7 @@ class SendFacts:
     price_rules: PriceRules
     session: SessionStatus
     price_collar_bps: Decimal | None
+    token_valid: bool = True
 
 
 def send_fault(facts: SendFacts) -> Outcome | None:
@@ -33,6 +34,8 @@ def send_fault(facts: SendFacts) -> Outcome | None:
     instrument = facts.instrument
     if instrument is None:
         return refused(Code.INSTRUMENT_UNKNOWN, f"token {facts.signal.instrument_token} is not in the feed")
+    if not facts.token_valid:
+        return refused(Code.ACCESS_TOKEN_EXPIRED, "the broker's access token is no longer valid")
     reducing = facts.signal_class is SignalClass.REDUCING
     if facts.session.code is not None and not (reducing and facts.session.reducing_allowed):
         return refused(facts.session.code, facts.session.message)

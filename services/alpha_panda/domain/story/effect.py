@@ -42,9 +42,9 @@ def fill_of(fold: OrderFold, side: Side, quote: Decimal | None) -> FillPart | No
 
 
 def effect(
-    fill: FillPart, side: Side, symbol: str, span: tuple[int, int], books: Sequence[Envelope]
+    fill: FillPart, side: Side, symbol: str, last_before: Envelope | None, books_after: Sequence[Envelope]
 ) -> BookPart:
-    """Return the effect of a fill told from `span[0]` to `span[1]` (UTC ns).
+    """Return the effect of a fill, between the last snapshot from before it was told and those from after.
 
     The snapshot after is the first one that shows the order's own change in cash; else the first that any later change
     shows in, and then others have traded as well.
@@ -52,10 +52,8 @@ def effect(
     with exact():
         change = tidy(side.sign * fill.quantity)
         cash = tidy(-side.sign * fill.amount - fill.fees)
-    held = _holdings(books, symbol)
-    before = next((book for book in reversed(held) if book.ts <= span[0]), None)
-    later = [book for book in held if book.ts >= span[1]]
-    after = _after(before, cash, later)
+    before = next(iter(_holdings([] if last_before is None else [last_before], symbol)), None)
+    after = _after(before, cash, _holdings(books_after, symbol))
     alone = before is not None and after is not None and after.cash - before.cash == cash
     return BookPart(position_change=change, cash_change=cash, before=before, after=after, alone=alone)
 

@@ -40,8 +40,11 @@ class Evidence:
             allowed.
         tick: what caused the signal.
         cause: the event that caused it, where it was no tick.
-        books: the account's snapshots from around its fills, in any order.
+        before: the account's last snapshot from before its first fill was told.
+        after: those from after its last fill was told, in any order.
         entry: what the journal has.
+        journal_read: whether the journal was asked, has answered, and has an epoch (it knows what was sent): without, that
+            nothing is told proves nothing.
         decision: what risk has stored.
         notes: what could not be looked at, and what was set aside.
 
@@ -52,8 +55,10 @@ class Evidence:
     events: Sequence[Envelope] = ()
     tick: TickSeen | None = None
     cause: Envelope | None = None
-    books: Sequence[Envelope] = ()
+    before: Envelope | None = None
+    after: Sequence[Envelope] = ()
     entry: JournalEntry | None = None
+    journal_read: bool = False
     decision: Decision | None = None
     notes: Sequence[str] = field(default_factory=tuple)
 

@@ -113,7 +113,10 @@ def _ending(evidence: Evidence, updates: Sequence[OrderUpdate], decision: Decisi
         return _ENDINGS[last_word(updates).status]
     if decision is None:
         return Ending.UNDECIDED
-    return Ending.VALIDATED if decision.passed else Ending.REJECTED
+    if not decision.passed:
+        return Ending.REJECTED
+    # That it was not sent the journal alone knows: one in doubt has no event either.
+    return Ending.VALIDATED if evidence.journal_read else Ending.UNTOLD
 
 
 def last_word(updates: Sequence[OrderUpdate]) -> OrderUpdate:
@@ -238,9 +241,7 @@ def _effects(
     fill = fill_of(folded(updates), side, None if price is None else price.price)
     if fill is None:
         return None, None
-    filling = [event.ts for event, update in told if update.filled_quantity]
-    span = (min(filling), max(filling))
-    return fill, effect(fill, side, order.symbol, span, evidence.books)
+    return fill, effect(fill, side, order.symbol, evidence.before, evidence.after)
 
 
 # ---------------------------------------------------------------------------------------------- why and when
@@ -302,8 +303,13 @@ def _missing(evidence: Evidence, tick: TickPart | None, book: BookPart | None, e
         found.append("the book before and after: the snapshots of that time are not kept any more")
     if ending is Ending.VALIDATED:
         found.append("the order: risk let it pass, but no engine has begun it; `alpha-panda status` says why")
+    if ending is Ending.UNTOLD:
+        found.append(
+            "what became of the order: nobody has told it here, and the journal, which knows whether it was sent, was not read"
+        )
     if ending is Ending.UNDECIDED:
-        found.append("risk's decision: there is none yet; `alpha-panda status` says why")
+        yet = "yet; `alpha-panda status` says why" if evidence.journal_read else "here"
+        found.append(f"risk's decision: there is none {yet}")
     if ending is Ending.IN_DOUBT and evidence.entry is not None:
         sending = evidence.entry.state is EntryState.SENDING
         found.append(

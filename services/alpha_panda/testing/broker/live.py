@@ -14,19 +14,26 @@ from typing import Any, Self
 
 import msgspec
 
-from alpha_panda.contracts.enums import FeedMode
+from alpha_panda.contracts.enums import FeedMode, Product
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.contracts.stored import RiskSnapshot
+from alpha_panda.contracts.resources.zerodha import ZerodhaBroker
+from alpha_panda.contracts.stored import BrokerFacts, RiskSnapshot
 from alpha_panda.domain.book import Book
+from alpha_panda.domain.ledger_state import LedgerState
 from alpha_panda.domain.risk.losses import DayPnl
+from alpha_panda.errors import MisuseError
 from alpha_panda.ports import DecisionStore, TraderFactory
-from alpha_panda.risk.ledger import ACCOUNT, LedgerState
+from alpha_panda.risk.ledger import ACCOUNT
 from alpha_panda.testing.pipeline import Pipeline
 
-from .core import BrokerCore
+from .account import AccountTrader, BrokerAccount
+from .core import USER, BrokerCore
 from .trader import TIMEOUT, CoreTraders
 
 CASH = Decimal(1_000_000)
+
+LONGEST_WAIT = 60
+"""Virtual seconds within which an account must be compared with a broker that is well."""
 
 
 def make_live(resources: ResourceSet, *accounts: str) -> None:
@@ -42,6 +49,51 @@ async def fund(decisions: DecisionStore, cash: Decimal = CASH) -> None:
     claim = await decisions.claim("test-funds")
     state = LedgerState(Book.opened(cash), {ACCOUNT: DayPnl(last=cash)})
     await decisions.save(claim.epoch, RiskSnapshot(offsets={}, state=msgspec.msgpack.encode(state)), {})
+
+
+def with_broker(resources: ResourceSet, product: Product = Product.MIS) -> None:
+    """Let the accounts be at a broker that keeps positions, as `testing.broker.account` does; in place."""
+    for name, account in resources.accounts.items():
+        zerodha = ZerodhaBroker(live=True, user_id=USER, product=product)
+        spec = account.spec.model_copy(update={"zerodha": zerodha})
+        resources.accounts[name] = account.model_copy(update={"spec": spec})
+
+
+class AccountPipeline(Pipeline):
+    """A pipeline of one live account at a `BrokerAccount`: positions, money, pushes and a login, on virtual time.
+
+    Args as `Pipeline`, and `core`: the broker, before the account is first seen.
+    """
+
+    def __init__(
+        self,
+        manifests: str | Iterable[Mapping[str, Any]],
+        core: BrokerAccount | None = None,
+        **options: Any,  # noqa: ANN401 - Pipeline's own
+    ) -> None:
+        super().__init__(manifests, **options)
+        self.core = BrokerAccount() if core is None else core
+        make_live(self.resources)
+        with_broker(self.resources, Product(self.core.product))
+        timeout = min(TIMEOUT, self.settings.send_within_seconds)
+        cores = dict.fromkeys(self.resources.accounts, self.core)
+        traders = CoreTraders(cores, self.clock, timeout=timeout, kind=AccountTrader)
+        self.run.ports = replace(self.run.ports, traders=traders)
+        for source in self._sources.values():
+            source.mode = FeedMode.LIVE
+
+    async def facts(self) -> BrokerFacts | None:
+        """Return what the order-tracker has told of the first account."""
+        return await self.stores().journal.facts()
+
+    async def until_reconciled(self) -> BrokerFacts:
+        """Let time pass until the account was compared with its broker."""
+        for _ in range(LONGEST_WAIT):
+            facts = await self.facts()
+            if facts is not None and facts.reconciled:
+                return facts
+            await self.advance(1)
+        raise MisuseError(f"not reconciled: {await self.facts()}")
 
 
 class LivePipeline(Pipeline):

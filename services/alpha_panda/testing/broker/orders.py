@@ -82,6 +82,7 @@ class BrokerOrder:
             status=OrderStatus.FILLED if whole else OrderStatus.PARTIALLY_FILLED,
             filled_quantity=filled,
             average_price=self.paid / filled,
+            amount=self.paid,
             fees=self.row.fees + fees,
         )
         self.versions.append((now, row))

@@ -95,14 +95,22 @@ class CoreTrader(BrokerTrader):
 class CoreTraders:
     """The port `TraderFactory`: one core for each account it names."""
 
-    def __init__(self, cores: Mapping[str, BrokerCore], clock: Clock, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        cores: Mapping[str, BrokerCore],
+        clock: Clock,
+        *,
+        timeout: float = TIMEOUT,
+        kind: "Callable[..., CoreTrader] | None" = None,
+    ) -> None:
         self._cores = cores
         self._clock = clock
         self._timeout = timeout
+        self._kind = kind or CoreTrader
 
     def trader(self, account: str) -> Trader:
         """Return a trader to the account's broker."""
-        return CoreTrader(self._cores[account], self._clock, timeout=self._timeout)
+        return self._kind(self._cores[account], self._clock, timeout=self._timeout)
 
 
 class _InProcess:

@@ -24,7 +24,9 @@ from alpha_panda.testing.simulation.network import Network, Server
 READS: Final = frozenset(
     {
         "all",
+        "adoptions",
         "epoch",
+        "facts",
         "find_tag",
         "folds",
         "get",
@@ -36,6 +38,7 @@ READS: Final = frozenset(
         "resting",
         "run_id",
         "server_time",
+        "snapshot",
         "unacknowledged",
         "watched",
     }

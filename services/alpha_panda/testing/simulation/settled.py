@@ -11,8 +11,8 @@ from alpha_panda.contracts.enums import EntryState
 from alpha_panda.contracts.events import Signal, ValidatedSignal
 from alpha_panda.contracts.stored import RiskSnapshot
 from alpha_panda.contracts.topics import DLQ_SUFFIX
+from alpha_panda.domain.ledger_state import LedgerState
 from alpha_panda.errors import RecordError
-from alpha_panda.risk.ledger import LedgerState
 from alpha_panda.runtime.dead_letter import original
 from alpha_panda.runtime.records import event_of
 from alpha_panda.testing.broker.core import DAY

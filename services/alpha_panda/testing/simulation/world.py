@@ -30,9 +30,9 @@ from alpha_panda.contracts.stored import RiskSnapshot
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import MS_NS, SECOND_NS
 from alpha_panda.domain.book import Book
+from alpha_panda.domain.ledger_state import LedgerState
 from alpha_panda.errors import ProcessMustExitError, TransientError
 from alpha_panda.ports import ControlStore, MarketSource, Record, SourceBatch, Trader
-from alpha_panda.risk.ledger import LedgerState
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
 from alpha_panda.runtime.settings import Settings, load_settings

@@ -8,7 +8,7 @@ import pytest
 
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import FeedMode, OrderType, SignalClass, TradingState, Validity
-from alpha_panda.contracts.stored import PriceReading
+from alpha_panda.contracts.stored import InstrumentDifference, PriceReading
 from alpha_panda.domain.risk.facts import (
     OrderCounts,
     PnlReading,
@@ -73,6 +73,19 @@ def test_a_good_signal_passes_all() -> None:
 
 def cases(check: str, code: Code, *pairs: tuple[RiskFacts, RiskFacts]) -> list[Any]:
     return [pytest.param(check, code, bad, good, id=f"{check}-{n}") for n, (bad, good) in enumerate(pairs)]
+
+
+def differing(ours: int, theirs: int) -> InstrumentDifference:
+    """The book and the broker differ on the signal's instrument."""
+    return InstrumentDifference(
+        difference_id="d",
+        instrument_token=1,
+        symbol="X:A",
+        ours=D(ours),
+        theirs=D(theirs),
+        price=D(100),
+        since=1,
+    )
 
 
 CLOSED = SessionStatus(SessionState.CLOSED, "closed", None)
@@ -421,6 +434,7 @@ PAIRS = [
             facts(cash=D(1499), open_orders=(open_order(BUY, 5, instrument_token=OTHER),)),
             facts(cash=D(1500), open_orders=(open_order(BUY, 5, instrument_token=OTHER),)),
         ),
+        (facts(broker_cash=D(999)), facts(broker_cash=D(1000))),
         # An increasing SELL of 1000: margin ratio 1, as much again as it brings.
         (facts(signal(side=SELL), cash=D(999)), facts(signal(side=SELL), cash=D(1000))),
         (
@@ -519,7 +533,15 @@ PAIRS = [
         (facts(signal(closing=True)), facts()),
     ),
     *cases("access_token", Code.ACCESS_TOKEN_EXPIRED, (facts(token_valid=False), facts())),
-    *cases("reconciled", Code.NOT_RECONCILED, (facts(account_reconciled=False), facts())),
+    *cases(
+        "reconciled",
+        Code.NOT_RECONCILED,
+        (facts(account_reconciled=False), facts()),
+        (facts(reconciled_lately=False), facts()),
+        (facts(difference=differing(0, 3)), facts()),
+        (facts(unjudged=True), facts()),
+        (facts(sharing=True), facts()),
+    ),
     *cases("in_doubt", Code.IN_DOUBT, (facts(key_in_doubt=True), facts())),
 ]
 
@@ -654,3 +676,45 @@ def test_a_limit_that_is_not_set_is_not_listed() -> None:
     names = [item.check for item in decide(facts()).checks]
     assert not [name for name in names if "max_" in name]
     assert "funds" in names
+
+
+@pytest.mark.parametrize(
+    ("theirs", "quantity", "open_sells", "passes"),
+    [
+        (10, 10, 0, True),
+        (4, 4, 0, True),
+        (4, 5, 0, False),  # what the broker has not would be a short
+        (4, 4, 1, False),
+        (0, 1, 0, False),
+        (-3, 1, 0, False),
+        (12, 10, 0, True),
+    ],
+)
+def test_where_book_and_broker_differ_only_what_both_hold_is_closed(
+    theirs: int, quantity: int, open_sells: int, *, passes: bool
+) -> None:
+    opens = (open_order(SELL, open_sells, strategy_id="another"),) if open_sells else ()
+    given = facts(
+        signal(side=SELL, quantity=quantity),
+        own=positions(position(10)),
+        held=positions(position(20)),
+        open_orders=opens,
+        difference=differing(20, theirs),
+    )
+    ruling = decide(given)
+    assert ruling.signal_class is SignalClass.REDUCING
+    assert (ruling.code is None) is passes
+    assert ruling.code in (None, Code.NOT_RECONCILED)
+
+
+def test_what_shrinks_goes_on_an_old_comparison_but_on_none_at_all_nothing_goes() -> None:
+    held, order = positions(position(10)), signal(side=SELL, quantity=10)
+    assert decide(facts(order, own=held, reconciled_lately=False, unjudged=True)).validated
+    assert decide(facts(order, own=held, account_reconciled=False)).code is Code.NOT_RECONCILED
+    assert decide(facts(order, own=held, sharing=True)).code is Code.NOT_RECONCILED
+
+
+def test_before_the_account_was_compared_nothing_is_said_of_its_cash() -> None:
+    ruling = decide(facts(account_reconciled=False, reconcile_problem="not yet", cash=D(0)))
+    assert (ruling.code, ruling.message) == (Code.NOT_RECONCILED, "not yet")
+    assert result(ruling, "funds") is None

@@ -46,6 +46,7 @@ def test_a_good_order_has_no_fault() -> None:
     ("changes", "code"),
     [
         ({"instrument": None}, Code.INSTRUMENT_UNKNOWN),
+        ({"token_valid": False}, Code.ACCESS_TOKEN_EXPIRED),
         ({"session": CLOSED}, Code.SESSION_CLOSED),
         ({"session": EXPIRED}, Code.CALENDAR_EXPIRED),
         ({"session": CUT_OFF}, Code.SESSION_CLOSED),

@@ -188,7 +188,7 @@ def test_a_correction_has_the_last_word() -> None:
     ],
 )
 def test_one_that_got_stuck_says_where(events: Any, ending: Ending, missing: str) -> None:
-    made = story(evidence(*events))
+    made = story(evidence(*events, journal_read=True))
     assert made.ending is ending
     assert any(missing in text and "alpha-panda status" in text for text in made.missing)
 
@@ -291,14 +291,14 @@ def test_the_book_after_is_the_first_that_knows_of_the_fill() -> None:
 
 def test_where_others_traded_in_between_it_says_so() -> None:
     both = book(ANSWERED_AT + 5 * MS, "949900", "20")
-    made = story(evidence(raw(), validated(), told(), books=[BEFORE, both])).book
+    made = story(evidence(raw(), validated(), told(), after=[both])).book
     assert made is not None
     assert not made.alone
     assert made.cash_change == D("-25050.0128")
 
 
 def test_without_snapshots_its_own_effect_is_still_exact() -> None:
-    made = story(evidence(raw(), validated(), told(), books=[]))
+    made = story(evidence(raw(), validated(), told(), before=None, after=[]))
     assert made.book is not None
     assert (made.book.before, made.book.after, made.book.cash_change) == (None, None, D("-25050.0128"))
     assert any("snapshots" in text for text in made.missing)
@@ -313,17 +313,6 @@ def test_one_that_can_t_be_folded_is_passed_over_as_risk_does() -> None:
     assert made.quantity == 10
 
 
-def test_a_snapshot_from_between_two_fills_is_not_the_one_after() -> None:
-    part = told(OrderStatus.PARTIALLY_FILLED, "4")
-    whole = told(revision=2, ts=ANSWERED_AT + 10 * MS)
-    between = book(ANSWERED_AT + 2 * MS, "990000", "4")
-    end = book(ANSWERED_AT + 15 * MS, "900000", "30")
-    made = story(evidence(raw(), validated(), part, whole, books=[BEFORE, between, end])).book
-    assert made is not None
-    assert made.after is not None
-    assert (made.after.ts, made.alone) == (end.ts, False)
-
-
 def test_a_correction_has_it_though_the_store_counts_from_less() -> None:
     lost = told(OrderStatus.LOST, "0", revision=5)
     late = told(revision=2, ts=ANSWERED_AT + MS, correction=True)
@@ -334,3 +323,25 @@ def test_a_few_characters_name_nothing() -> None:
     assert orders_named(raw(), A[:7]) == {}
     assert orders_named(raw(), A[:8]) == {A: False}
     assert orders_named(raw(), A) == {A: True}
+
+
+def test_without_the_journal_s_word_nobody_says_that_it_was_not_sent() -> None:
+    """An order in doubt has no event: that none is there proves nothing."""
+    passed = (raw(), validated())
+    asked = story(evidence(*passed, journal_read=True))
+    assert asked.ending is Ending.VALIDATED
+    assert "no engine has begun it" in asked.missing[0]
+    unasked = story(evidence(*passed))
+    assert unasked.ending is Ending.UNTOLD
+    assert "not sent" not in unasked.ending.value.lower()
+    assert "whether it was sent, was not read" in unasked.missing[0]
+
+
+@pytest.mark.parametrize(
+    ("journal_read", "said"), [(True, "`alpha-panda status` says why"), (False, "none here")]
+)
+def test_an_undecided_one_sends_to_the_status_only_where_something_runs(
+    *, journal_read: bool, said: str
+) -> None:
+    (missing,) = story(evidence(raw(), journal_read=journal_read)).missing
+    assert said in missing
