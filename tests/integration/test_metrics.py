@@ -36,9 +36,12 @@ ABSENT_IN_ONE_PROCESS = {
     catalogue.CLOCK_OFFSET.name,  # no store but this process
     catalogue.JOURNAL_DURABLE.name,  # no Redis
     catalogue.TOKEN_REMAINING.name,  # paper needs none
+    *(
+        catalogue.RECONCILED.name,
+        catalogue.RECONCILIATION_DIFFERENCES.name,
+    ),  # paper has no broker to compare with
     catalogue.BREAKER_STATE.name,  # nothing has failed
     catalogue.RETRIES.name,
-    catalogue.SPANS.name,  # no collector
     catalogue.SPANS.name,  # no collector
     catalogue.STRATEGY_LIMIT_USE.name,  # these strategies have no limits of their own
 }
@@ -64,10 +67,10 @@ class Faucet:
 class Watched:
     """A run on the wall clock, its port of figures, and the way to cut its source off."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings, transports: Ports | None = None) -> None:
         self.settings = settings
         self.faucets: list[Faucet] = []
-        self.run = EmbeddedRun(load([path]), settings, RunOptions(), wire=self._wire)
+        self.run = EmbeddedRun(load([path]), settings, RunOptions(), wire=self._wire, transports=transports)
 
     def _wire(self, member: Member, ports: Ports) -> Ports:
         if member.definition.name != "market-feed":
@@ -106,10 +109,16 @@ class Watched:
             await producer.send([Outgoing(topic, encode_event(event), key=event.key)])
 
 
+def quick_settings(**fields: Any) -> Settings:
+    return load_settings(**{**QUICK, "metrics_host": LOOPBACK, "metrics_port": free_ports(1)[0], **fields})
+
+
 @asynccontextmanager
-async def watched(folder: Path, **parts: Any) -> AsyncIterator[Watched]:
-    settings = load_settings(**{**QUICK, "metrics_host": LOOPBACK, "metrics_port": free_ports(1)[0]})
-    one = Watched(manifests.write(folder, **parts), settings)
+async def watched(
+    folder: Path, settings: Settings | None = None, transports: Ports | None = None, **parts: Any
+) -> AsyncIterator[Watched]:
+    settings = settings or quick_settings()
+    one = Watched(manifests.write(folder, **parts), settings, transports)
     running = asyncio.create_task(one.run.run())
     try:
         async with answering_scrapes(one.run.metrics, settings):

@@ -59,6 +59,15 @@ OPERATOR: Final = Dashboard(
                     steps=((60, RED),),
                 ),
                 stat(
+                    "Failing resources",
+                    "Whose reconcile has failed three times in a row or more.",
+                    Query(
+                        f"max by (namespace) (sum by (namespace, pod) ({_of('failing_resources')}))",
+                        "{{namespace}}",
+                    ),
+                    steps=((1, RED),),
+                ),
+                stat(
                     "Watch behind",
                     "How long a version that a listing has shown has been unknown to the watch.",
                     Query(f"max by (namespace) ({_of('watch_lag_seconds')})", "{{namespace}}"),
@@ -77,7 +86,7 @@ OPERATOR: Final = Dashboard(
                         f"sum by (namespace, kind) ({_of('resources')} and on (namespace, pod) {_of('leader')} == 1)",
                         "{{kind}}",
                     ),
-                    width=12,
+                    width=8,
                 ),
                 stat(
                     "Since the watches brought anything",

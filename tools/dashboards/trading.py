@@ -43,6 +43,17 @@ def _per_second(metric: str, selector: str, by: str) -> str:
     return f"sum by ({by}) (rate({metric}{{{selector}}}[$__rate_interval]))"
 
 
+def _behind(topics: str) -> tuple[Query, ...]:
+    """Return how far services are behind: replicas share what they read, each strategy reads all of it."""
+    lag = "alphapanda_consumer_lag_records"
+    by = "namespace, service, topic"
+    each = f'sum by (namespace, pod, service, topic) ({lag}{{{IN},service="strategy",{topics}}})'
+    return (
+        Query(f'sum by ({by}) ({lag}{{{IN},service!="strategy",{topics}}})', "{{service}}: {{topic}}"),
+        Query(f"max by ({by}) ({each})", "{{service}}: {{topic}}"),
+    )
+
+
 TRADING_STATES: Final = stat(
     "Trading states",
     "What binds each scope now: of platform, account and strategy the strictest counts. A missing or expired key is Halted.",
@@ -58,6 +69,18 @@ LATCHES: Final = stat(
     "Latches",
     "Halts that only a person ends, by their ids: `alpha-panda resume ACCOUNT --latch ID`.",
     Query(f"max by (namespace, account) (alphapanda_latches{{{ACCOUNT}}})", "{{account}}"),
+    steps=((1, RED),),
+)
+RECONCILED: Final = stat(
+    "Reconciled",
+    "Whether orders, positions and money were compared with the broker's today and since the last login; paper has no broker to compare with.",
+    Query(f"min by (namespace, account) (alphapanda_reconciled{{{ACCOUNT}}})", "{{account}}"),
+    words=YES_NO,
+)
+DIFFERENCES: Final = stat(
+    "Differences from the broker",
+    "Instruments of which the book and the broker say different quantities: nothing is opened on them. `alpha-panda status` names them.",
+    Query(f"max by (namespace, account) (alphapanda_reconciliation_differences{{{ACCOUNT}}})", "{{account}}"),
     steps=((1, RED),),
 )
 UNRESOLVED: Final = stat(
@@ -140,7 +163,7 @@ OVERVIEW: Final = Dashboard(
                     "Alerts that fire",
                     "Of this project's, by severity, over all installations that this Prometheus sees. 0 if there is none.",
                     Query(
-                        'count by (severity) (ALERTS{alertname=~"AlphaPanda.+",alertstate="firing"}) or vector(0)',
+                        'count by (severity) (ALERTS{alertname=~"AlphaPanda.+",alertstate="firing"}) or on () vector(0)',
                         "{{severity}}",
                     ),
                     steps=((1, RED),),
@@ -164,8 +187,8 @@ OVERVIEW: Final = Dashboard(
                     "Largest use of a loss limit",
                     "Of accounts and strategies, `maxDailyLoss` and `maxDrawdown`; 100 % latches.",
                     Query(
-                        f'max by (namespace, account) (alphapanda_limit_use_ratio{{{ACCOUNT},limit=~"maxDailyLoss|maxDrawdown"}})'
-                        f' or max by (namespace, account) (alphapanda_strategy_limit_use_ratio{{{ACCOUNT},limit=~"maxDailyLoss|maxDrawdown"}})',
+                        f'max by (namespace, account) (alphapanda_limit_use_ratio{{{ACCOUNT},limit=~"maxDailyLoss|maxDrawdown"}}'
+                        f' or alphapanda_strategy_limit_use_ratio{{{ACCOUNT},limit=~"maxDailyLoss|maxDrawdown"}})',
                         "{{account}}",
                     ),
                     unit="percentunit",
@@ -211,6 +234,17 @@ OVERVIEW: Final = Dashboard(
                     ),
                     unit="s",
                     steps=((60, RED),),
+                ),
+                Panel(
+                    "Starts",
+                    "How often each service began anew within 15 minutes, of its replicas the most.",
+                    (
+                        Query(
+                            f"max by (namespace, service) (changes(alphapanda_service_start_time_seconds{{{IN}}}[15m]))",
+                            "{{service}}",
+                        ),
+                    ),
+                    steps=((3, RED),),
                 ),
                 Panel(
                     "Errors",
@@ -268,6 +302,10 @@ FEED_BOARD: Final = Dashboard(
                         Query(
                             f"max by (namespace, feed) (alphapanda_feed_heartbeat_age_seconds{{{FEED}}})",
                             "{{feed}}",
+                        ),
+                        Query(
+                            f"min by (namespace, feed) (alphapanda_feed_stale_after_seconds{{{FEED}}})",
+                            "{{feed}}: limit",
                         ),
                     ),
                     unit="s",
@@ -343,13 +381,8 @@ FEED_BOARD: Final = Dashboard(
                 ),
                 Panel(
                     "Behind in ticks",
-                    "Records of ticks that feed-cachers and strategies have not fetched.",
-                    (
-                        Query(
-                            f"sum by (namespace, service, topic) (alphapanda_consumer_lag_records{{{IN},{TICKS}}})",
-                            "{{service}}: {{topic}}",
-                        ),
-                    ),
+                    "Records of ticks that feed-cachers, together, and the strategy that is furthest behind have not fetched.",
+                    _behind(TICKS),
                     steps=((500, RED),),
                 ),
                 Panel(
@@ -458,7 +491,7 @@ ORDERS_BOARD: Final = Dashboard(
                     (
                         Query(
                             f'sum by (namespace, account, reason) (increase(alphapanda_orders_total{{{ACCOUNT},outcome=~"FAILED|LOST"}}[5m])) > 0'
-                            f' or sum by (namespace, account) (increase(alphapanda_orders_total{{{ACCOUNT},outcome=~"FAILED|LOST"}}[5m]))',
+                            f' or on (namespace, account) sum by (namespace, account) (increase(alphapanda_orders_total{{{ACCOUNT},outcome=~"FAILED|LOST"}}[5m]))',
                             "{{account}} {{reason}}",
                         ),
                     ),
@@ -471,7 +504,7 @@ ORDERS_BOARD: Final = Dashboard(
                     (
                         Query(
                             f"sum by (namespace, service, topic, reason) (increase(alphapanda_dlq_records_total{{{IN}}}[5m])) > 0"
-                            f" or sum by (namespace) (increase(alphapanda_dlq_records_total{{{IN}}}[5m]))",
+                            f" or on (namespace) sum by (namespace) (increase(alphapanda_dlq_records_total{{{IN}}}[5m]))",
                             "{{topic}} {{reason}}",
                         ),
                     ),
@@ -506,13 +539,9 @@ ORDERS_BOARD: Final = Dashboard(
             (
                 Panel(
                     "Behind in signals and orders",
-                    "Records that were not fetched yet; while they wait, signals expire.",
-                    (
-                        Query(
-                            f"sum by (namespace, service, topic) (alphapanda_consumer_lag_records{{{IN},{NOT_TICKS}}})",
-                            "{{service}}: {{topic}}",
-                        ),
-                    ),
+                    "Records that were not fetched yet, by all replicas of a service together, and by the strategy that is "
+                    "furthest behind; while they wait, signals expire.",
+                    _behind(NOT_TICKS),
                     steps=((50, RED),),
                 ),
                 Panel(
@@ -571,6 +600,8 @@ RISK_BOARD: Final = Dashboard(
             (
                 TRADING_STATES,
                 LATCHES,
+                RECONCILED,
+                DIFFERENCES,
                 stat(
                     "Access token",
                     "How long the broker's access token is still valid; brokers without one are not shown.",

@@ -5,6 +5,7 @@ from alpha_panda.runtime.metrics.catalogue import MARKET_FEED, TICKS_DROPPED, TI
 from alpha_panda.runtime.metrics.metrics import Metrics
 
 BAD_ROW = "bad_row"
+CONFLATED = "conflated"
 
 
 class FeedMetrics:
@@ -14,6 +15,7 @@ class FeedMetrics:
         self.received = metrics.counter(TICKS_RECEIVED, service=MARKET_FEED, feed=feed)
         self.published = metrics.counter(TICKS_PUBLISHED, service=MARKET_FEED, feed=feed)
         self.bad_rows = metrics.counter(TICKS_DROPPED, service=MARKET_FEED, feed=feed, reason=BAD_ROW)
+        self.conflated = metrics.counter(TICKS_DROPPED, service=MARKET_FEED, feed=feed, reason=CONFLATED)
 
 
 def age(now: int, moment: int | None, begun: int) -> float:

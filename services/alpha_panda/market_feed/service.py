@@ -7,10 +7,10 @@ from alpha_panda.contracts.events import Tick, TickBatch
 from alpha_panda.contracts.keys import feed_lease
 from alpha_panda.contracts.status_details import FeedFigures
 from alpha_panda.contracts.topics import tick_partition, ticks_topic
-from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.contracts.units import SECOND_NS, nanoseconds
 from alpha_panda.domain.sessions import SessionState
 from alpha_panda.errors import FencedError
-from alpha_panda.ports import Outgoing, Producer, SourceBatch
+from alpha_panda.ports import Outgoing, Producer, SourceBatch, Troubled
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import ServiceContext
 from alpha_panda.runtime.metrics.catalogue import (
@@ -18,6 +18,7 @@ from alpha_panda.runtime.metrics.catalogue import (
     FEED_HEARTBEAT_AGE,
     FEED_SESSION_OPEN,
     FEED_SOURCE_ALIVE,
+    FEED_STALE_AFTER,
 )
 from alpha_panda.runtime.metrics.metrics import Reading
 from alpha_panda.runtime.registry import ServiceDefinition
@@ -52,9 +53,11 @@ class MarketFeedService:
         self._last_tick_ts: int | None = None
         self._ticks = 0
         self._bad_rows = 0
+        self._conflated = 0
         self._metrics = FeedMetrics(context.metrics, context.resource)
         self._begun = self._clock.now()
         self._tracer = context.tracer("market-feed")
+        self._told: tuple[bool | None, bool] | None = None
         self.service: StreamService
 
     async def lead(self, epoch: int) -> None:
@@ -73,17 +76,26 @@ class MarketFeedService:
             self._metrics.received.inc(len(batch.tokens))
             if batch.bad_rows:
                 self._metrics.bad_rows.inc(batch.bad_rows)
-            self._proven_at = batch.ts[-1] if batch.ts else self._clock.now()
+            if batch.conflated:
+                self._metrics.conflated.inc(batch.conflated)
+                self._conflated += batch.conflated
+            self._proven_at = proven = self._proof(batch)
             if batch.tokens:
-                self._last_tick_ts = batch.ts[-1]
-                await self._publish(batch, producer)
+                self._last_tick_ts = max(batch.ts)
+                await self._publish(batch, producer, proven)
                 self._ticks += len(batch.tokens)
                 self._metrics.published.inc(len(batch.tokens))
-                self._told_at = self._proven_at
-                self.service.record_processed(len(batch.tokens), self._proven_at)
+                self._told_at = proven
+                self.service.record_processed(len(batch.tokens), proven)
 
-    async def _publish(self, batch: SourceBatch, producer: Producer) -> None:
-        records = self._records(batch)
+    def _proof(self, batch: SourceBatch) -> int:
+        """Return until when the source is proven alive."""
+        if batch.proven is not None:
+            return batch.proven
+        return batch.ts[-1] if batch.ts else self._clock.now()
+
+    async def _publish(self, batch: SourceBatch, producer: Producer, proven: int) -> None:
+        records = self._records(batch, proven)
         if not (self._tracer.on and self._tracer.take_share()):
             await producer.send(records)
             return
@@ -106,21 +118,34 @@ class MarketFeedService:
 
     def details(self) -> Mapping[str, str | int | float | bool | None]:
         """Figures for get_status."""
-        now = self._clock.now()
+        alive, is_open = self._freshness()
         figures = FeedFigures(
             last_tick_ts=self._last_tick_ts,
-            source_alive=None if self._proven_at is None else self._is_alive(now),
-            session_open=self._is_open(now),
+            source_alive=alive,
+            session_open=is_open,
             ticks=self._ticks,
             instruments=len(self._instruments),
         )
         return {
             **figures.details(),
             "bad_rows": self._bad_rows,
+            "conflated": self._conflated,
+            "problem": self._source.problem() if isinstance(self._source, Troubled) else "",
             "feed_epoch": self._epoch,
             "mode": self._source.mode.value,
             "exhausted": self._source.exhausted,
         }
+
+    async def tell_change(self) -> None:
+        """Write the status as soon as the source falls silent or speaks again, or the market opens or closes."""
+        freshness = self._freshness()
+        if freshness != self._told:
+            await self.service.tell_status()
+            self._told = freshness
+
+    def _freshness(self) -> tuple[bool | None, bool]:
+        now = self._clock.now()
+        return None if self._proven_at is None else self._is_alive(now), self._is_open(now)
 
     def _is_alive(self, now: int) -> bool:
         return self._proven_at is not None and now - self._proven_at <= self._stale_ns
@@ -135,11 +160,11 @@ class MarketFeedService:
         now, feed = self._clock.now(), (self._name,)
         yield Reading(FEED_AGE, feed, age(now, self._last_tick_ts, self._begun))
         yield Reading(FEED_HEARTBEAT_AGE, feed, age(now, self._told_at, self._begun))
+        yield Reading(FEED_STALE_AFTER, feed, self._stale_ns / SECOND_NS)
         yield Reading(FEED_SESSION_OPEN, feed, self._is_open(now))
         yield Reading(FEED_SOURCE_ALIVE, feed, self._is_alive(now))
 
-    def _records(self, batch: SourceBatch) -> list[Outgoing]:
-        ts = batch.ts[-1]
+    def _records(self, batch: SourceBatch, ts: int) -> list[Outgoing]:
         lanes = self._sequencer.lanes(batch)
         due = [
             (partition, lane) for partition, lane in enumerate(lanes) if lane or self._is_due(partition, ts)
@@ -162,7 +187,7 @@ class MarketFeedService:
 def build(context: ServiceContext) -> StreamService:
     """Wire the service of the feed that the context names."""
     feed = MarketFeedService(context)
-    feed.service = (
+    builder = (
         StreamServiceBuilder("market-feed", context)
         .log_fields(feed=context.resource)
         .topics([feed.topic])
@@ -171,8 +196,10 @@ def build(context: ServiceContext) -> StreamService:
         .every(context.settings.heartbeat_seconds, feed.heartbeat, name="heartbeat")
         .details(feed.details)
         .figures(feed.figures)
-        .build()
     )
+    if not context.ports.clock.virtual:  # apart from the heartbeat, which must not wait for a store
+        builder.every(context.settings.heartbeat_seconds, feed.tell_change, name="tell change")
+    feed.service = builder.build()
     return feed.service
 
 

@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_grou
 
 ABSENT = {
     "alphapanda_token_remaining_seconds": "paper accounts need no access token",
+    "alphapanda_reconciled": "a paper account's broker keeps no positions",
+    "alphapanda_reconciliation_differences": "likewise",
     "alphapanda_breaker_state": "told once a dependency has failed, and none has",
     "alphapanda_retries_total": "likewise",
     "alphapanda_spans_total": "there is no collector of traces",

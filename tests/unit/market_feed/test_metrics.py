@@ -8,6 +8,7 @@ from alpha_panda.runtime.metrics.catalogue import (
     FEED_HEARTBEAT_AGE,
     FEED_SESSION_OPEN,
     FEED_SOURCE_ALIVE,
+    FEED_STALE_AFTER,
     TICKS_DROPPED,
     TICKS_PUBLISHED,
     TICKS_RECEIVED,
@@ -47,6 +48,21 @@ async def test_a_source_that_falls_silent_ages_though_nothing_is_wrong_with_the_
     assert found.value(FEED_HEARTBEAT_AGE, feed="demo") == pytest.approx(60)
     assert found.value(FEED_SOURCE_ALIVE, feed="demo") == 0
     assert found.value(FEED_SESSION_OPEN, feed="demo") == 1
+
+
+async def test_proofs_that_kafka_does_not_take_let_the_heartbeat_age_beyond_the_limit(live: Feed) -> None:
+    async with live.running() as (service, _):
+        await live.yields()
+        await live.clock.advance(1)
+        live.bus.faults.fail_sends(1000)
+        for _ in range(30):
+            await live.yields()
+            await live.clock.advance(1)
+        found = read(service)
+    limit = found.number(FEED_STALE_AFTER, feed="demo")
+    assert limit == live.context().resources.feeds["demo"].stale_after_ns / SECOND
+    assert found.value(FEED_SOURCE_ALIVE, feed="demo") == 1
+    assert found.number(FEED_HEARTBEAT_AGE, feed="demo") > limit
 
 
 async def test_proofs_of_life_without_ticks_keep_the_heartbeat_young_and_the_tick_old(live: Feed) -> None:

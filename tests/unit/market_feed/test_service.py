@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
@@ -16,6 +17,7 @@ from alpha_panda.contracts.enums import FeedMode
 from alpha_panda.contracts.events import TickBatch
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.status_details import FeedFigures
 from alpha_panda.contracts.topics import tick_partition
 from alpha_panda.errors import FencedError, SourceError
 from alpha_panda.market_feed.service import SERVICE, MarketFeedService, build
@@ -64,6 +66,7 @@ class Feed:
         self.bus = MemoryBus(clock, ids=SeededIds(1))
         self.database = MemoryDatabase(clock, SeededIds(2))
         self.source = Source()
+        self.settings = Settings()
 
     def context(self, instance: str = "pod-1") -> ServiceContext:
         absent = cast("Any", None)
@@ -92,7 +95,7 @@ class Feed:
             "metadata": {"name": "demo"},
             "spec": spec,
         }
-        return ServiceContext(Settings(), ports, ResourceSet.from_documents([manifest]), "demo", instance)
+        return ServiceContext(self.settings, ports, ResourceSet.from_documents([manifest]), "demo", instance)
 
     @asynccontextmanager
     async def running(
@@ -237,6 +240,43 @@ class TestTicks:
             await feed.put(SourceError("gone"))
             with pytest.raises(SourceError):
                 await task
+
+
+class TestStatus:
+    """`alpha-panda status` and the operator read what was written last: a change is written at once."""
+
+    async def written(self, live: Feed) -> bool | None:
+        (status,) = await MemoryStatusStore(live.database).all()
+        return FeedFigures.of(status.details).source_alive
+
+    async def test_silence_is_written_within_a_heartbeat_of_the_limit_and_so_is_its_end(
+        self, live: Feed
+    ) -> None:
+        live.settings = Settings(status_interval_seconds=3000, status_ttl_seconds=9000)
+        async with live.running():
+            await live.yields((101, 1.0, live.clock.now()))
+            await live.clock.advance(1)
+            assert await self.written(live) is True
+            limit = live.context().resources.feeds["demo"].stale_after_ns // SECOND
+            for _ in range(limit - 1):
+                await live.clock.advance(1)
+            assert await self.written(live) is True
+            await live.clock.advance(1)
+            assert await self.written(live) is False
+            await live.yields()
+            await live.clock.advance(1)
+            assert await self.written(live) is True
+
+    async def test_what_has_not_changed_is_not_written_again(self, live: Feed) -> None:
+        async with live.running() as (service, _):
+            await live.yields((101, 1.0, live.clock.now()))
+            await live.clock.advance(1)
+            assert await self.written(live) is True
+            with patch.object(service, "tell_status") as telling:
+                for _ in range(3):
+                    await live.yields()
+                    await live.clock.advance(1)
+            assert telling.await_count == 0
 
 
 class TestHeartbeat:

@@ -26,6 +26,7 @@ ASKED_FOR = [
         "ConsumerLag",
         "BreakerOpen",
         "LatchSet",
+        "BookDiffers",
     ),
     *("TokenExpires", "LossLimitNear", "JournalNotDurable", "ReconcileErrors", "ControlNotRenewed"),
     *("OperatorLeaderless", "ClockOffset", "ServiceNotReady"),

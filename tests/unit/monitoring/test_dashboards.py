@@ -96,7 +96,8 @@ def test_durations_are_in_seconds_and_shares_in_per_cent(name: str) -> None:
         unit = panel["fieldConfig"]["defaults"]["unit"]
         for target in panel["targets"]:
             counted = (
-                re.search(r"count|_bucket\{[^}]*\}\[", target["expr"]) and "quantile" not in target["expr"]
+                re.search(r"count|changes|_bucket\{[^}]*\}\[", target["expr"])
+                and "quantile" not in target["expr"]
             )
             if re.search(r"_seconds(_bucket)?\{", target["expr"]) and not counted:
                 assert unit == "s", panel["title"]
