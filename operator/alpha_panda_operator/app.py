@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import AlphaPandaError, DependencyUnavailableError, SettingsError, TransientError
 from alpha_panda.runtime.settings import Settings, env_name
 from alpha_panda_operator.access import ApiAccess
@@ -22,7 +23,7 @@ from alpha_panda_operator.events import Events
 from alpha_panda_operator.health import make_app, serving
 from alpha_panda_operator.intake import Intake, Lag
 from alpha_panda_operator.leader import Leadership
-from alpha_panda_operator.loop import work
+from alpha_panda_operator.loop import LOUD_AFTER, work
 from alpha_panda_operator.metrics import Metrics
 from alpha_panda_operator.names import BROKER_ACCOUNT, RESOURCES, Key
 from alpha_panda_operator.ownership import Ownership
@@ -38,6 +39,7 @@ from alpha_panda_operator.watching import watching
 
 log = structlog.get_logger()
 
+HOUR_SECONDS: Final = 3600
 STRATEGY_TYPES: Final = "alpha_panda.strategies"
 """Entry points of the strategies that an image has; the operator runs from the platform's image."""
 
@@ -165,7 +167,7 @@ class Operator:
             may_write=cluster.may_write,
         )
         self._desk = desk
-        board = StatusBoard(lambda namespace: stores.of(namespace).statuses, desk)
+        board = StatusBoard(lambda namespace: stores.of(namespace).statuses, desk, self._warn_ns())
         children = Children(cluster, cache, events)
         reconciler = Reconciler(
             Parts(
@@ -197,6 +199,12 @@ class Operator:
             tell=reconciler.tell,
         )
         return sync, reconciler
+
+    def _warn_ns(self) -> int:
+        """Return how long before its end a session is warned of: as the services are told, or their default."""
+        field = "zerodha_token_warning_hours"
+        told = self._config.env.get(env_name(field), self._settings.zerodha_token_warning_hours)
+        return nanoseconds(float(told) * HOUR_SECONDS)
 
     def _send_within(self) -> float:
         """Return S of the pods: how long a permission to send an order lasts."""
@@ -230,8 +238,10 @@ class Operator:
         metrics.leader.set(self._leadership is not None and self._leadership.leads)
         if self._desk is not None:
             metrics.control_age.set(now - self._desk.renewed_at)
+        failing = self._work.failing(LOUD_AFTER)
         for kind in RESOURCES:
             metrics.resources.labels(kind).set(sum(1 for key in self._cache.resources if key.kind == kind))
+            metrics.failing.labels(kind).set(sum(1 for key in failing if key.kind == kind))
 
 
 def strategy_types() -> frozenset[str]:

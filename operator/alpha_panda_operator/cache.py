@@ -89,17 +89,30 @@ class Cache:
         return sorted(found, key=lambda item: item.key)
 
     def dependents(self, key: Key) -> Iterator[Key]:
-        """Yield whose children or conditions depend on a resource."""
+        """Yield whose children or conditions depend on a resource; to be asked before it is dropped."""
         if key.kind == MARKET_FEED:
             yield from (item.key for item in self.users_of_feed(key.namespace, key.name))
         elif key.kind == BROKER_ACCOUNT:
             yield from (item.key for item in self.strategies_on(key.namespace, key.name))
+            yield from self._by_login(key)
             view = self.resources.get(key)
             if view is not None and view.feed:
                 yield Key(MARKET_FEED, key.namespace, view.feed)
         else:
             view = self.resources.get(key)
             yield from _named_by(view)
+
+    def _by_login(self, key: Key) -> Iterator[Key]:
+        """Yield the feeds that use an account's log-in, and the other accounts of its user."""
+        for item in self.of_kind(MARKET_FEED, key.namespace):
+            if _login_name(item) == key.name:
+                yield item.key
+        view = self.resources.get(key)
+        user = user_of(view) if view is not None else ""
+        if user:
+            for item in self.of_kind(BROKER_ACCOUNT, key.namespace):
+                if item.key != key and user_of(item) == user:
+                    yield item.key
 
     # ---------------------------------------------------------------------------------------- children
 
@@ -146,6 +159,20 @@ class Cache:
     def all_pods_of(self, owner: Key) -> list[PodFact]:
         """Return the pods of a resource, those that are ending among them."""
         return [self.pods[key] for key in sorted(self._pods_of.get(owner, ()))]
+
+
+def user_of(view: ResourceView) -> str:
+    """Return the broker's user that an account names, however wrong the rest of it is; "" if it names none."""
+    block = view.spec.get("zerodha")
+    user = block.get("userId") if isinstance(block, Mapping) else None
+    return user if isinstance(user, str) else ""
+
+
+def _login_name(feed: ResourceView) -> str:
+    source = feed.spec.get("source")
+    block = source.get("zerodha") if isinstance(source, Mapping) else None
+    name = block.get("account") if isinstance(block, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def _named_by(view: ResourceView | None) -> Iterator[Key]:

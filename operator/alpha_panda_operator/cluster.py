@@ -33,6 +33,9 @@ _APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE: Final = "application/merge-patch+json"
 _META_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _CONNECT_SECONDS: Final = 5.0
+UNDECLARED: Final = "field not declared in schema"
+"""What the API server says (as 500) of a field that a resource's definition does not have: waiting mends nothing."""
+
 _BUSY: Final = (429, 500, 502, 503, 504)
 """Answers that say: later. All others say: not so."""
 
@@ -321,7 +324,7 @@ async def _refuse(answer: aiohttp.ClientResponse) -> None:
     except (msgspec.DecodeError, AttributeError):
         reason, message = "", body[:300].decode("utf-8", "replace")
     where = f"{answer.method} {answer.url.path}"
-    if answer.status in _BUSY:
+    if answer.status in _BUSY and UNDECLARED not in message:
         raise DependencyUnavailableError(API, f"{where}: {answer.status} {reason} {message}")
     raise ApiRefusedError(answer.status, reason, f"{where}: {message or reason or answer.reason}")
 

@@ -16,7 +16,7 @@ from alpha_panda_operator.queue import KeyedQueue
 log = structlog.get_logger()
 
 LOUD_AFTER: Final = 3
-"""Failures in a row from which on a warning is logged: a conflict with another writer is over by then."""
+"""Failures in a row from which on people are told: a conflict with another writer is over by then."""
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Brings a resource to what it asks for; returns in how many seconds to look again, or None."""
@@ -45,7 +45,7 @@ async def _worker(queue: KeyedQueue[Key], reconcile: Reconcile, metrics: Metrics
 
 
 async def _once(key: Key, queue: KeyedQueue[Key], reconcile: Reconcile, metrics: Metrics | None) -> None:
-    began, result = time.monotonic(), "done"
+    began, result = time.monotonic(), ""
     try:
         again = await reconcile(key)
     except ProcessMustExitError:
@@ -60,11 +60,12 @@ async def _once(key: Key, queue: KeyedQueue[Key], reconcile: Reconcile, metrics:
         log.exception("reconcile failed unexpectedly")
         queue.retry(key)
     else:
+        result = "done"
         queue.forget(key)
         if again is not None:
             queue.add(key, again)
     finally:
-        if metrics is not None:
+        if metrics is not None and result:  # what was cut off by the process's end came to none
             metrics.reconciles.labels(key.kind, result).inc()
             metrics.seconds.labels(key.kind).observe(time.monotonic() - began)
 

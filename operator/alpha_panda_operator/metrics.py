@@ -30,6 +30,9 @@ class Metrics:
             for result in ("done", "failed", "crashed"):
                 self.reconciles.labels(kind, result)
         self.seconds = self._histogram("reconcile_seconds", "How long one reconcile took.", "kind")
+        self.failing = self._gauge(
+            "failing_resources", "Resources whose reconcile has failed three times in a row or more.", "kind"
+        )
         self.depth = self._gauge("queue_depth", "Resources that are due and wait for a worker.")
         self.age = self._gauge("queue_age_seconds", "How long the longest waiting of them has been due.")
         self.watch_lag = self._gauge(

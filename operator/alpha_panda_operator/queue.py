@@ -55,6 +55,10 @@ class KeyedQueue(Generic[K]):
         """Return how often the key has failed in a row."""
         return self._failures.get(key, 0)
 
+    def failing(self, times: int) -> list[K]:
+        """Return the keys that have failed that often in a row, or more."""
+        return [key for key, count in self._failures.items() if count >= times]
+
     async def get(self) -> K:
         """Wait for a key that is due and that nobody works on; give it back with `done`."""
         while True:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from alpha_panda_operator.builders import broker
 from alpha_panda_operator.builders.pod_settings import credentials_mount, environment
 from alpha_panda_operator.builders.workload import Workload, metadata
 from alpha_panda_operator.names import (
@@ -150,6 +151,7 @@ def _container(workload: Workload) -> Json:
         "ports": [
             {"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+            *broker.ports(workload.login, workload.role.name),
         ],
         "resources": _resources(workload),
         "startupProbe": _probe("/livez", _STARTUP),
@@ -222,6 +224,7 @@ def _volumes(workload: Workload) -> list[Json]:
         volumes.append(data)
     if role.credentials_secret:
         volumes.append({"name": "credentials", "secret": {"secretName": role.credentials_secret}})
+    volumes += broker.volumes(workload.login, workload.role.name)
     return [*volumes, *(dict(item) for item in role.extra_volumes)]
 
 
@@ -237,4 +240,5 @@ def _mounts(workload: Workload) -> list[Json]:
         mounts.append({"name": "data", "mountPath": DATA, "readOnly": True})
     if role.credentials_secret:
         mounts.append({"name": "credentials", "mountPath": credentials_mount(), "readOnly": True})
+    mounts += broker.mounts(workload.login, workload.role.name)
     return [*mounts, *(dict(item) for item in role.extra_volume_mounts)]

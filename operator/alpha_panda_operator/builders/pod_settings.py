@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from alpha_panda.runtime.settings import env_name
+from alpha_panda_operator.builders.broker import variables
 from alpha_panda_operator.builders.workload import Workload
 from alpha_panda_operator.config import OperatorConfig
 
@@ -35,7 +36,8 @@ def environment(workload: Workload, health_port: int, metrics_port: int) -> list
         env_name("health_port"): str(health_port),
         env_name("metrics_port"): str(metrics_port),
     }
-    told = {**dict(sorted(config.env.items())), **own}
+    login = variables(workload.login, workload.role.name)
+    told = {**dict(sorted(config.env.items())), **own, **login}
     role = config.role(workload.role.name)
     return [
         *({"name": name, "value": value} for name, value in told.items()),

@@ -1,9 +1,10 @@
 """What all objects of one workload are made from, and the part of it that restarts pods."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
+from alpha_panda_operator.builders.broker import Login
 from alpha_panda_operator.config import OperatorConfig
 from alpha_panda_operator.names import (
     BROKER_ACCOUNT,
@@ -38,13 +39,14 @@ LIVE: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One role of one resource. `code_hash`: of the user's ConfigMap, where the resource names one."""
+    """One role of one resource. `login`: at a broker, where the resource has one."""
 
     view: ResourceView
     role: Role
     config: OperatorConfig
     replicas: int
     start_hash: str
+    login: Login | None = None
 
     @property
     def key(self) -> Key:
@@ -62,17 +64,24 @@ class Workload:
         return {**resource_labels(self.key, self.config.installation), COMPONENT_LABEL: self.role.name}
 
 
-def start_hash(view: ResourceView, code_hash: str = "") -> str:
-    """Return a hash of what the user says and pods read at their start only; a new resource has another."""
+def start_hash(view: ResourceView, code_hash: str = "", login: Login | None = None) -> str:
+    """Return a hash of what the user says and pods read at their start only; a new resource has another.
+
+    `login`: of a feed, by another resource's word; what an account says of its own is in its spec.
+    """
     kept = {name: value for name, value in view.spec.items() if name not in LIVE[view.key.kind]}
-    return digest([view.uid, kept, code_hash])
+    others = [astuple(login)] if login is not None and view.key.kind == MARKET_FEED else []
+    return digest([view.uid, kept, code_hash, *others])
 
 
-def workloads(view: ResourceView, config: OperatorConfig, code_hash: str = "") -> tuple[Workload, ...]:
-    """Return the workloads of a resource."""
-    own = start_hash(view, code_hash)
+def workloads(
+    view: ResourceView, config: OperatorConfig, code_hash: str = "", login: Login | None = None
+) -> tuple[Workload, ...]:
+    """Return the workloads of a resource. `code_hash`: of the user's ConfigMap, where it names one."""
+    own = start_hash(view, code_hash, login)
     return tuple(
-        Workload(view, role, config, replicas_of(view, role, config), own) for role in roles_of(view.key.kind)
+        Workload(view, role, config, replicas_of(view, role, config), own, login)
+        for role in roles_of(view.key.kind)
     )
 
 

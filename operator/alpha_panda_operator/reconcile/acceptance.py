@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from alpha_panda.contracts.resources import BrokerAccount, MarketFeed, Strategy
-from alpha_panda_operator.cache import Cache, Place
+from alpha_panda_operator.builders.broker import login_of, source_account
+from alpha_panda_operator.cache import Cache, Place, user_of
 from alpha_panda_operator.names import BROKER_ACCOUNT, MARKET_FEED, STRATEGY
 from alpha_panda_operator.view import ResourceView
 
@@ -57,13 +58,73 @@ def _faults(view: ResourceView, world: World) -> Iterator[Verdict]:
     model = view.model
     if isinstance(model, MarketFeed):
         yield from _config_map(view, world, data_of(view))
+        yield from _login(view, world)
     elif isinstance(model, BrokerAccount):
+        yield from _broker_user(view, model, world)
         yield from _feed(view, world)
+        yield from _live_prices(view, model, world)
     elif isinstance(model, Strategy):
         yield from _feed(view, world)
         yield from _accounts(view, model, world)
         yield from _instruments(view, model, world)
         yield from _code(view, model, world)
+
+
+def _login(view: ResourceView, world: World) -> Iterator[Verdict]:
+    """Yield what is wrong with the account whose log-in a feed uses.
+
+    Whether it is accepted is another matter: it may well trade on this feed, and wait for it.
+    """
+    name = source_account(view)
+    if not name:
+        return
+    account = world.cache.get(BROKER_ACCOUNT, view.key.namespace, name)
+    if account is None:
+        yield Verdict(
+            "MissingAccount",
+            f"there is no BrokerAccount {name!r} in namespace {view.key.namespace}; apply it",
+        )
+    elif account.fault:
+        yield Verdict("MissingAccount", f"BrokerAccount {name!r} is not valid: {account.fault}")
+    elif login_of(account) is None:
+        yield Verdict(
+            "MissingAccount",
+            f"BrokerAccount {name!r} has no log-in at Zerodha; name one that has, in spec.source",
+        )
+    elif (other := _elder(account, world)) is not None:
+        yield Verdict("MissingAccount", f"BrokerAccount {name!r} is not accepted: {_taken(account, other)}")
+
+
+def _broker_user(view: ResourceView, model: BrokerAccount, world: World) -> Iterator[Verdict]:
+    """Yield a verdict against every account of one broker user but the eldest: two can't share a log-in."""
+    if model.broker_user and (other := _elder(view, world)) is not None:
+        yield Verdict("BrokerUserInUse", f"{_taken(view, other)}; change userId, or delete one of the two")
+
+
+def _elder(view: ResourceView, world: World) -> ResourceView | None:
+    """Return another account of the same broker user that was there first."""
+    own = user_of(view)
+    others = (
+        item
+        for item in world.cache.of_kind(BROKER_ACCOUNT, view.key.namespace)
+        if item.key != view.key and user_of(item) == own
+    )
+    first = min([*others, view], key=lambda item: (item.created, item.uid))
+    return first if first.key != view.key else None
+
+
+def _taken(view: ResourceView, other: ResourceView) -> str:
+    return f"user {user_of(view)} is already that of BrokerAccount {other.key.name!r}"
+
+
+def _live_prices(view: ResourceView, model: BrokerAccount, world: World) -> Iterator[Verdict]:
+    feed = world.cache.get(MARKET_FEED, view.key.namespace, view.feed)
+    if model.spec.zerodha is not None and feed is not None and not source_account(feed):
+        yield Verdict(
+            "FeedMismatch",
+            f"the account trades at Zerodha, and the prices of feed {view.feed!r} are none of a market's; name a feed with "
+            "source.zerodha",
+        )
 
 
 def _feed(view: ResourceView, world: World) -> Iterator[Verdict]:
@@ -109,7 +170,7 @@ def _instruments(view: ResourceView, model: Strategy, world: World) -> Iterator[
     feed = world.cache.get(MARKET_FEED, view.key.namespace, view.feed)
     if feed is None or not isinstance(feed.model, MarketFeed):
         return
-    known = feed.model.instruments.by_symbol
+    known = frozenset(feed.model.symbols)
     unknown = [symbol for symbol in model.spec.instruments if symbol not in known]
     if unknown:
         named = ", ".join(unknown[:10])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from alpha_panda.contracts.stored import ServiceStatus
+from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.errors import TransientError
 from alpha_panda.ports import StatusStore
 from alpha_panda_operator.control import ControlDesk
@@ -17,10 +18,11 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class StatusBoard:
-    """Reads, keeps and gives. `store` gives a namespace's statuses."""
+    """Reads, keeps and gives. `store` gives a namespace's statuses; `warn_ns`: when to warn of a session's end."""
 
     store: Callable[[str], StatusStore]
     desk: ControlDesk
+    warn_ns: int = 0
     _reports: dict[str, dict[tuple[str, str], ServiceStatus]] = field(default_factory=dict)
 
     async def refresh(self, namespace: str, views: Iterable[ResourceView]) -> None:
@@ -41,7 +43,12 @@ class StatusBoard:
 
     def seen(self, namespace: str) -> Seen:
         """Return what is known of a namespace."""
-        return Seen(self._reports.get(namespace, {}), self.desk.readings.get(namespace, {}))
+        return Seen(
+            self._reports.get(namespace, {}),
+            self.desk.readings.get(namespace, {}),
+            nanoseconds(self.desk.clock.now()),
+            self.warn_ns,
+        )
 
 
 def _latest(found: Iterable[ServiceStatus]) -> dict[tuple[str, str], ServiceStatus]:

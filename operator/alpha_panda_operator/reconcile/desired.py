@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from alpha_panda_operator.builders.broker import login_of, source_account
 from alpha_panda_operator.builders.config_map import config_map
 from alpha_panda_operator.builders.network_policy import network_policy
 from alpha_panda_operator.builders.pdb import pdb
@@ -35,10 +36,10 @@ def closure(view: ResourceView, world: World) -> list[ResourceView]:
     """Return the resources whose manifests a resource's pods need; all that they name is among them.
 
     A strategy's pods: its feed and accounts. An account's: its feed, every accepted strategy that names it, and the
-    other accounts of those.
+    other accounts of those. A feed's: the account whose log-in it uses, and that one's feed.
     """
     if view.key.kind == MARKET_FEED:
-        return [view]
+        return _of_feed(view, world)
     feed = world.cache.get(MARKET_FEED, view.key.namespace, view.feed)
     strategies = [view]
     if view.key.kind == BROKER_ACCOUNT:
@@ -49,6 +50,22 @@ def closure(view: ResourceView, world: World) -> list[ResourceView]:
     )
     accounts = (world.cache.get(BROKER_ACCOUNT, view.key.namespace, name) for name in names)
     return [item for item in (feed, *accounts, *strategies) if item is not None]
+
+
+def _of_feed(view: ResourceView, world: World) -> list[ResourceView]:
+    account = _login_account(view, world)
+    if account is None:
+        return [view]
+    its_feed = world.cache.get(MARKET_FEED, view.key.namespace, account.feed)
+    return [view, *([its_feed] if its_feed is not None and its_feed.key != view.key else []), account]
+
+
+def _login_account(view: ResourceView, world: World) -> ResourceView | None:
+    """Return the account by whose log-in a resource's pods reach a broker; None if they reach none."""
+    if view.key.kind == BROKER_ACCOUNT:
+        return view
+    name = source_account(view) if view.key.kind == MARKET_FEED else ""
+    return world.cache.get(BROKER_ACCOUNT, view.key.namespace, name) if name else None
 
 
 def _accounts(strategies: list[ResourceView]) -> Iterator[str]:
@@ -70,7 +87,8 @@ def _teardown(view: ResourceView) -> dict[str, str] | None:
 def workloads_of(view: ResourceView, world: World, config: OperatorConfig) -> tuple[Workload, ...]:
     """Return the workloads of an accepted resource."""
     content = world.cache.code.get(Place(view.key.namespace, data_of(view)))
-    return workloads(view, config, content.content if content else "")
+    login = login_of(_login_account(view, world))
+    return workloads(view, config, content.content if content else "", login)
 
 
 def supporting(

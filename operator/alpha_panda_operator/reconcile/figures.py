@@ -9,16 +9,19 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from alpha_panda.contracts.enums import TradingState
+from alpha_panda.contracts.resources.broker_account import BROKERS
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.status_details import (
     BAD_PARAMETERS,
     INVALID,
+    PROBLEM,
     REFUSED,
     RUNNING,
     STOPPED,
     UNKNOWN_INSTRUMENT,
     UNKNOWN_TYPE,
     BookFigures,
+    BrokerFigures,
     FeedFigures,
     RunnerFigures,
     StrategyFigures,
@@ -28,6 +31,7 @@ from alpha_panda.contracts.status_details import (
 from alpha_panda.contracts.status_details import STRATEGY as TOLD_OF_STRATEGY
 from alpha_panda.contracts.stored import ControlReading, ServiceStatus
 from alpha_panda.contracts.units import SECOND_NS
+from alpha_panda_operator.cache import user_of
 from alpha_panda_operator.clock import rfc3339
 from alpha_panda_operator.conditions import PENDING, TRUE, UNKNOWN, Finding
 from alpha_panda_operator.names import BROKER_ACCOUNT, MARKET_FEED, roles_of
@@ -39,6 +43,9 @@ Reports = Mapping[tuple[str, str], ServiceStatus]
 
 MAX_LATCHES: Final = 100
 
+EXPIRES_SOON: Final = "ExpiresSoon"
+"""Reason of a session that is valid, and of which somebody should be told."""
+
 _REFUSALS: Final = (BAD_PARAMETERS, UNKNOWN_INSTRUMENT, UNKNOWN_TYPE)
 """What a strategy's pod may say of its manifest; anything else is Invalid."""
 
@@ -49,6 +56,10 @@ class Seen:
 
     reports: Reports
     readings: Mapping[str, ControlReading]
+    now: int = 0
+    """UTC ns."""
+    warn_ns: int = 0
+    """How long before its end an access token is warned of."""
 
 
 def findings(view: ResourceView, seen: Seen) -> Iterator[Finding]:
@@ -56,7 +67,7 @@ def findings(view: ResourceView, seen: Seen) -> Iterator[Finding]:
     if view.key.kind == MARKET_FEED:
         yield _feed_fresh(view, seen)
     elif view.key.kind == BROKER_ACCOUNT:
-        yield Finding.of("SessionValid", True, "NotRequired", "a paper account needs no login")
+        yield _session_valid(view, seen)
         yield _reconciled(view, seen)
         yield _trading(seen, [account_scope(view.key.name)])
     else:
@@ -89,6 +100,9 @@ def _feed_fresh(view: ResourceView, seen: Seen) -> Finding:
     if report is None:
         return _unknown("FeedFresh", "the market-feed has not reported yet")
     told = FeedFigures.of(report.details)
+    problem = report.details.get(PROBLEM)
+    if isinstance(problem, str) and problem and not told.source_alive and told.session_open is not False:
+        return Finding.of("FeedFresh", False, "SourceProblem", problem)
     if told.session_open is False:
         return Finding.of("FeedFresh", False, "SessionClosed", "the venue is closed: no prices are expected")
     if told.last_tick_ts is None:
@@ -103,6 +117,46 @@ def _feed_fresh(view: ResourceView, seen: Seen) -> Finding:
         "Stale",
         f"last tick at {_time(told.last_tick_ts)}: nothing trades on its prices until new ones come; check the source",
     )
+
+
+def _session_valid(view: ResourceView, seen: Seen) -> Finding:
+    if not user_of(view):
+        return Finding.of("SessionValid", True, "NotRequired", "a paper account needs no login")
+    report = seen.reports.get(("order-tracker", view.key.name))
+    told = BrokerFigures.of(report.details) if report is not None else None
+    if told is None or told.token_expires_at is None:
+        return _unknown("SessionValid", "the order-tracker has not said yet whether anybody is logged in")
+    remedy = f"kubectl alpha-panda login {view.key.name} -n {view.key.namespace}"
+    until = told.token_expires_at
+    if told.token_problem or until <= seen.now:
+        why = told.token_problem or f"the access token ended at {_time(until)}"
+        message = f"{why}; no order is sent until somebody logs in: {remedy}"
+        return Finding.of("SessionValid", False, "LoginNeeded", message)
+    if until - seen.now <= seen.warn_ns:
+        return Finding.of(
+            "SessionValid",
+            True,
+            EXPIRES_SOON,
+            f"the access token ends at {_time(until)}; log in anew: {remedy}",
+        )
+    return Finding.of("SessionValid", True, "Valid", f"the access token is good until {_time(until)}")
+
+
+def _differs(report: ServiceStatus) -> Finding | None:
+    """Return what the order-tracker found different at the broker; None if nothing, or it has none to compare with."""
+    told = BrokerFigures.of(report.details)
+    if told.differences:
+        return Finding.of(
+            "Reconciled",
+            False,
+            "Difference",
+            f"book and broker differ: {told.difference_names}; new orders in these wait until it is gone, or you book it: "
+            f"alpha-panda orders adopt {report.resource}",
+        )
+    if told.broker_reconciled is False:
+        why = told.reconcile_problem or "not compared yet"
+        return Finding.of("Reconciled", False, "Waiting", f"orders, positions and money at the broker: {why}")
+    return None
 
 
 def _reconciled(view: ResourceView, seen: Seen) -> Finding:
@@ -121,7 +175,7 @@ def _reconciled(view: ResourceView, seen: Seen) -> Finding:
             "InDoubt",
             f"of {told.in_doubt} orders nobody knows whether the broker has them; see alpha-panda orders list",
         )
-    return Finding.of("Reconciled", True, "Reconciled", "journal and broker agree")
+    return _differs(report) or Finding.of("Reconciled", True, "Reconciled", "journal and broker agree")
 
 
 def _running(view: ResourceView, seen: Seen) -> Finding:
@@ -199,7 +253,7 @@ def _account_figures(view: ResourceView, seen: Seen) -> dict[str, Any]:
     tracker = seen.reports.get(("order-tracker", view.key.name))
     book = BookFigures.of(risk.details) if risk else None
     return {
-        "broker": next((name for name in ("paper", "zerodha") if view.spec.get(name) is not None), ""),
+        "broker": _broker(view),
         "signalsToday": book.signals_today if book else None,
         "ordersToday": book.orders_today if book else None,
         "dayPnl": book.day_pnl if book else None,
@@ -207,8 +261,23 @@ def _account_figures(view: ResourceView, seen: Seen) -> dict[str, Any]:
         "positions": book.positions if book else None,
         "openOrders": book.open_orders if book else None,
         "inDoubt": TrackerFigures.of(tracker.details).in_doubt if tracker else None,
+        "brokerUser": user_of(view),
+        "sessionExpires": _session_end(tracker),
         "latches": _latches(seen.readings.get(account_scope(view.key.name))),
     }
+
+
+def _broker(view: ResourceView) -> str:
+    """Return which broker, and whether no order reaches it: what `kubectl get` shows of it."""
+    name = next((name for name in BROKERS if view.spec.get(name) is not None), "")
+    block = view.spec.get(name)
+    dry = isinstance(block, Mapping) and block.get("dryRun") is True
+    return f"{name} (dry run)" if dry else name
+
+
+def _session_end(tracker: ServiceStatus | None) -> str | None:
+    until = BrokerFigures.of(tracker.details).token_expires_at if tracker is not None else None
+    return _time(until) if until else None
 
 
 def _strategy_figures(view: ResourceView, seen: Seen) -> dict[str, Any]:

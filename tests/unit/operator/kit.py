@@ -85,6 +85,21 @@ def account(name: str = "paper", **spec: Any) -> dict[str, Any]:
     return raw("BrokerAccount", name, {"marketFeed": "demo", "paper": {"cash": 1_000_000}, **spec})
 
 
+def kite_feed(name: str = "nse", **spec: Any) -> dict[str, Any]:
+    """A MarketFeed by the log-in of account `kite`."""
+    base = {
+        "source": {"zerodha": {"account": "kite"}},
+        "instruments": [{"symbol": "NSE:RELIANCE"}, {"symbol": "NSE:TCS"}],
+    }
+    return raw("MarketFeed", name, {**base, **spec})
+
+
+def kite(name: str = "kite", *, metadata: Mapping[str, Any] | None = None, **zerodha: Any) -> dict[str, Any]:
+    """A BrokerAccount at Zerodha."""
+    spec = {"live": True, "userId": "AB1234", "product": "MIS", **zerodha}
+    return raw("BrokerAccount", name, {"marketFeed": "nse", "zerodha": spec}, **(metadata or {}))
+
+
 def strategy(name: str = "momo", **spec: Any) -> dict[str, Any]:
     """A Strategy as the API gives it."""
     base: dict[str, Any] = {
@@ -198,6 +213,8 @@ class FakeCluster:
         self.calls: list[tuple[str, str, str]] = []
         self.events: list[Mapping[str, Any]] = []
         self.refuse: dict[tuple[str, str], Exception] = {}
+        self.undeclared: frozenset[str] = frozenset()
+        """Fields of statuses that older definitions do not have."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         self._note("get", kind, name)
@@ -207,6 +224,10 @@ class FakeCluster:
         metadata = manifest["metadata"]
         self._note(f"apply {subresource}".strip(), kind, metadata["name"])
         place = (kind.kind, metadata["name"])
+        strange = sorted(self.undeclared & set(manifest.get("status") or ())) if subresource else []
+        if strange:
+            told = "\n".join(f"  .status.{name}: field not declared in schema" for name in strange)
+            raise ApiRefusedError(500, "", f"failed to create typed patch object: errors:\n{told}")
         before = self.objects.get(place, {"metadata": {"uid": f"uid-of-{metadata['name']}"}})
         version = metadata.get("resourceVersion")
         if version and version != before["metadata"].get("resourceVersion"):

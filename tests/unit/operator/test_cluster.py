@@ -135,6 +135,13 @@ async def test_a_refusal_says_why(status: int) -> None:
     assert (caught.value.status, caught.value.reason) == (status, "R")
 
 
+async def test_a_field_that_the_definition_lacks_is_a_refusal_although_it_comes_as_500() -> None:
+    said = {"message": "failed to create typed patch object: .status.broker: field not declared in schema"}
+    async with api(answering(500, said)) as (cluster, _):
+        with pytest.raises(ApiRefusedError, match=r"[.]status[.]broker"):
+            await cluster.apply(DEPLOYMENT, {"metadata": {"name": "x", "namespace": "a"}}, "status")
+
+
 async def test_what_is_not_there_is_none_and_needs_no_deleting() -> None:
     async with api(answering(404)) as (cluster, _):
         assert await cluster.get(CONFIG_MAP, "a", "b") is None

@@ -50,14 +50,17 @@ async def test_one_that_fails_or_crashes_comes_back_later_and_the_others_have_th
 
 async def test_who_may_not_write_any_more_ends() -> None:
     queue: KeyedQueue[Key] = KeyedQueue(FakeClock())
+    metrics = Metrics()
 
     async def reconcile(_: Key) -> float | None:
         raise FencedError("lost")
 
     queue.add(BAD)
     with pytest.raises(ExceptionGroup) as caught:
-        await work(queue, reconcile, None, 1)
+        await work(queue, reconcile, metrics, 1)
     assert caught.group_contains(FencedError)
+    assert 'reconciles_total{kind="Strategy",result="done"} 0.0' in metrics.text().decode()
+    assert 'result=""' not in metrics.text().decode()
     with pytest.raises(FencedError):
         await apart(BAD, lambda: reconcile(BAD))  # type: ignore[arg-type,return-value]
 

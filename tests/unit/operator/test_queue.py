@@ -71,6 +71,15 @@ async def test_failures_back_off_to_a_limit_and_success_forgets_them() -> None:
     assert queue.retry("a") == FIRST_BACKOFF
 
 
+async def test_what_fails_again_and_again_is_known() -> None:
+    queue: KeyedQueue[str] = KeyedQueue(FakeClock())
+    for key in ("a", "a", "a", "b", "b"):
+        queue.retry(key)
+    assert (queue.failing(2), queue.failing(3), queue.failing(4)) == (["a", "b"], ["a"], [])
+    queue.forget("a")
+    assert queue.failing(2) == ["b"]
+
+
 async def test_depth_and_age_count_what_is_due_alone() -> None:
     clock = FakeClock()
     queue: KeyedQueue[str] = KeyedQueue(clock)

@@ -83,12 +83,11 @@ def test_any_value_that_json_has_is_read_back(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_pods_talk_to_kafka_redis_dns_and_telemetry_and_those_that_must_to_the_broker(role: str) -> None:
+def test_pods_talk_to_kafka_redis_dns_and_telemetry_alone(role: str) -> None:
     made = network_policy(workload(role, config(networkPolicy=PEERS)))
     assert made is not None
     ports = {port["port"] for rule in made["spec"]["egress"] for port in rule["ports"]}
-    usual = {9092, 6379, 4317, 53}
-    assert ports == (usual | {443} if role in ("engine", "order-tracker", "market-feed") else usual)
+    assert ports == {9092, 6379, 4317, 53}
     assert made["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": "health"}]}]
     assert made["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert made["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == role

@@ -18,7 +18,7 @@ from alpha_panda_operator.ownership import Ownership
 from alpha_panda_operator.reconcile.board import StatusBoard
 from alpha_panda_operator.reconcile.children import Children
 from alpha_panda_operator.reconcile.reconciler import Parts, Reconciler
-from alpha_panda_operator.reconcile.status import StatusWriter
+from alpha_panda_operator.reconcile.status import UNDECLARED_SECONDS, StatusWriter
 from unit.operator.kit import (
     NAMESPACE,
     FakeClock,
@@ -661,3 +661,29 @@ async def test_a_crash_of_a_pod_that_is_ending_is_no_news() -> None:
     show_pod(bench, MOMO, "strategy", status=crashing, deletionTimestamp="2026-01-05T08:00:00Z")
     await bench.go(MOMO)
     assert bench.condition(MOMO, "Ready")[1] == "PodsNotReady"
+
+
+async def test_figures_that_older_definitions_do_not_have_are_left_out_until_they_do() -> None:
+    bench = Bench()
+    bench.cluster.undeclared = frozenset({"broker", "openOrders"})
+    bench.see(feed(), account(), strategy())
+    await bench.go(FEED, PAPER, MOMO)
+    assert bench.condition(PAPER, "Accepted")[0] == "True"
+    assert "broker" not in bench.status(PAPER)
+    refused = sum(call == ("apply status", "BrokerAccount", "paper") for call in bench.cluster.calls)
+    await bench.go(PAPER)
+    again = sum(call == ("apply status", "BrokerAccount", "paper") for call in bench.cluster.calls)
+    assert again - refused <= 1, "what is known to be refused is not tried at each turn"
+
+    bench.cluster.undeclared = frozenset()
+    bench.clock.time += UNDECLARED_SECONDS + 1
+    await bench.go(PAPER)
+    assert bench.status(PAPER)["broker"] == "paper"
+
+
+async def test_a_refusal_of_what_is_no_figure_is_none_of_older_definitions() -> None:
+    bench = Bench()
+    bench.see(feed(), account(), strategy())
+    bench.cluster.undeclared = frozenset({"conditions"})
+    with pytest.raises(ApiRefusedError):
+        await bench.go(PAPER)
