@@ -18,7 +18,11 @@ import pytest
 
 from integration.command import ROOT, alpha_panda, command, environment
 
-EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir())
+WITH_A_BROKER = "05-zerodha-dry-run"
+"""Needs a local Kite and a log-in: tests/integration/zerodha/test_dry_run.py runs it."""
+EXAMPLES = sorted(
+    path.name for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != WITH_A_BROKER
+)
 OPTIONS = {
     "01-paper-momentum": ("--duration", "8s"),
     "02-replay-real-prices": (),

@@ -220,7 +220,7 @@ def seen() -> TickSeen:
 
 
 def evidence(*events: Envelope, **changes: Any) -> Evidence:
-    fields: dict[str, Any] = {"tick": seen(), "books": [BEFORE, PRICES, AFTER]}
+    fields: dict[str, Any] = {"tick": seen(), "before": BEFORE, "after": [PRICES, AFTER]}
     return Evidence(signal_id=A, events=events, **(fields | changes))
 
 

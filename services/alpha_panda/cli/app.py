@@ -19,9 +19,10 @@ from alpha_panda.errors import AlphaPandaError, StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import load_settings
 
-from . import dlq, events, explain, halt, orders, status
+from . import dev, dlq, events, explain, halt, orders, status
 from .durations import parse_duration
 from .loading import load, load_for_pod
+from .login import login
 from .plugin_places import Here, runs
 from .secrets import refuse_password
 
@@ -39,6 +40,9 @@ app.add_typer(dlq.app)
 app.add_typer(explain.app)
 app.add_typer(status.app)
 app.add_typer(events.app)
+app.add_typer(dev.app)
+
+app.command()(login)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -84,18 +88,23 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         int | None,
         typer.Option(min=1, max=65535, help="Serve figures for Prometheus at /metrics on this port."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Yes, live accounts shall move real money: don't ask.")
+    ] = False,
 ) -> None:
-    """Run everything that the manifests name, in this one process, on paper.
+    """Run everything that the manifests name, in this one process.
 
     With --kafka and --redis the events and the stores are there instead of in this process: the run can be watched,
     halted and resolved from outside, and goes on where an earlier one has ended. Prices then come on the wall clock.
+
+    An account with `live: true` moves real money: you are asked to type its name, unless --live says it.
     """
     from .run import RunRequest, run_command  # noqa: PLC0415 - keeps `--help` and `version` quick
 
     if redis is not None:
         refuse_password(redis)
     seconds = None if duration is None else parse_duration(duration, "--duration")
-    request = RunRequest(tuple(paths), seconds, max_ticks, output, events, seed)
+    request = RunRequest(tuple(paths), seconds, max_ticks, output, events, seed, live)
     given = {"kafka_bootstrap_servers": kafka, "redis_url": redis, "metrics_port": metrics_port}
     run_command(request, load_settings(**{name: value for name, value in given.items() if value is not None}))
 

@@ -17,9 +17,11 @@ from alpha_panda.compose.summary import summarize
 from alpha_panda.contracts.enums import EventType
 from alpha_panda.contracts.events import (
     CancelRequest,
+    ControlChanged,
     Envelope,
     OrderUpdate,
     PortfolioSnapshot,
+    Reconciled,
     RejectedSignal,
     Signal,
     ValidatedSignal,
@@ -44,6 +46,7 @@ _WORDS: Final = {
     EventType.ORDER_UPDATED: "updated",
     EventType.PORTFOLIO_SNAPSHOT: "book",
     EventType.CONTROL_CHANGED: "control",
+    EventType.RECONCILED: "broker",
 }
 _STYLES: Final = {
     EventType.ORDER_FILLED: "green",
@@ -153,7 +156,23 @@ def gist(event: Envelope) -> str:
         )
     if isinstance(data, PortfolioSnapshot):
         return f"equity {money(data.equity)}, cash {money(data.cash)}"
+    return _reconciled(data) if isinstance(data, Reconciled) else _control(data)
+
+
+def _control(data: ControlChanged) -> str:
     return f"{data.scope}: {data.action} {data.state} {data.reason}"
+
+
+def _reconciled(data: Reconciled) -> str:
+    """Return how the account's book and its broker stand to each other."""
+    words = [
+        f"{item.symbol} ours {item.ours:f} broker {item.theirs:f}" for item in data.differences or data.opened
+    ]
+    if data.opened:
+        return f"opened with {', '.join(words)}"
+    if words:
+        return f"differs from the broker: {', '.join(words)}"
+    return "agrees with the broker" if data.reconciled else f"not compared with the broker: {data.reason}"
 
 
 def _order_words(signal: Signal) -> str:

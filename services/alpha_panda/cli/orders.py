@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from alpha_panda.compose.adoption import Adoption, AdoptionDesk
 from alpha_panda.compose.order_desk import Found, Listing, OrderDesk, Resolution
 from alpha_panda.compose.verdicts import Verdict, Word
-from alpha_panda.contracts.stored import Decision, JournalEntry
+from alpha_panda.contracts.stored import Decision, InstrumentDifference, JournalEntry
 from alpha_panda.errors import UserInputError
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.settings import Settings
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 Account = Annotated[str, typer.Argument(help="Name of the BrokerAccount.", show_default=False)]
 Order = Annotated[str, typer.Argument(help="Signal id, or the order's tag (ap…).", show_default=False)]
+DIFFERENCE_COLUMNS = ("symbol", "ours", "broker", "books", "price", "since")
 TEXT_COLUMNS = ("id", "state", "order", "filled", "price", "strategy", "since", "why")
 
 
@@ -200,6 +202,66 @@ def resolve_order(  # noqa: PLR0913, PLR0917 - a command's options
         raise typer.Exit(1)
     if output is Form.TEXT:
         say("its event follows from the order-tracker within seconds, or when it is running again")
+
+
+# ---------------------------------------------------------------------------------------------------- adopt
+
+
+@app.command("adopt")
+@runs(InPod(account="account"))
+def adopt_differences(  # noqa: PLR0913, PLR0917 - a command's options
+    account: Account,
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason", help="Where you know it from; it stays with the booking.", show_default=False
+        ),
+    ],
+    instrument: Annotated[
+        str,
+        typer.Option("--instrument", help="Only this symbol; default: all that differ.", show_default=False),
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Don't only show what would be booked.")] = False,
+    by: ByOption = None,
+    output: FormOption = Form.TEXT,
+) -> None:
+    """Book what a live account's broker holds otherwise than the account's book says. Look at the broker first.
+
+    The order-tracker compares once more and books what still differs just so, as an external trade; what that closes
+    is taken from the strategies that held it.
+    """
+    if not reason.strip():
+        raise UserInputError("--reason is empty; say where you know it from")
+
+    async def work(ports: Ports, settings: Settings) -> Adoption:
+        desk = AdoptionDesk(ports, settings)
+        return await desk.adopt(account, instrument, by=person(by), reason=reason, dry_run=not yes)
+
+    adoption = over_ports(work)
+    found = [difference_json(item) for item in adoption.differences]
+    if output is Form.JSON:
+        say_json({"account": account, "applied": yes, "asked": sorted(adoption.asked), "differences": found})
+    else:
+        say_table(
+            DIFFERENCE_COLUMNS, [tuple(str(item[name]) for name in DIFFERENCE_COLUMNS) for item in found]
+        )
+    if not yes:
+        raise UserInputError("nothing was changed; add --yes to have it booked")
+    if output is Form.TEXT:
+        say("the order-tracker compares once more and books it within seconds, or when it is running again")
+
+
+def difference_json(item: InstrumentDifference) -> dict[str, Any]:
+    """Return a difference as the command prints it."""
+    return {
+        "symbol": item.symbol,
+        "ours": f"{item.ours:f}",
+        "broker": f"{item.theirs:f}",
+        "books": f"{item.quantity:+f}",
+        "price": f"{item.price:f}",
+        "since": moment(item.since) or "",
+        "id": item.difference_id,
+    }
 
 
 def _number(option: str, text: str | None) -> Decimal | None:

@@ -64,6 +64,34 @@ class Kubectl:
             raise DependencyUnavailableError(PROGRAM, "what `kubectl get` printed is no JSON") from None
         return found if isinstance(found, dict) else None
 
+    def apply(self, manifest: Json, manager: str) -> None:
+        """Apply an object on the server's side, as this manager of its fields; it travels by stdin, never as a word.
+
+        Raises:
+            DependencyUnavailableError: the API server does not answer, or refuses.
+
+        """
+        where = [f"--request-timeout={self.seconds:g}s", "--server-side", f"--field-manager={manager}"]
+        asked = subprocess.run(  # noqa: S603 - as above
+            [*self._program(), "apply", *where, "--force-conflicts", "--output=name", "--filename=-"],
+            input=json.dumps(manifest).encode(),
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+        if asked.returncode:
+            kind = str(manifest["kind"]).lower()
+            raise DependencyUnavailableError(
+                PROGRAM, f"`kubectl apply` of a {kind} failed, for the reason above; {_RIGHTS}"
+            )
+
+    def annotate(self, kind: str, name: str, note: str) -> bool:
+        """Set an annotation (`name=value`) of an object of the namespace; say whether that was done."""
+        words = [kind, name, note, "--overwrite", *self._namespaced()]
+        asked = subprocess.run(  # noqa: S603 - as above
+            [*self._program(), "annotate", *words], stdout=subprocess.DEVNULL, check=False
+        )
+        return not asked.returncode
+
     def started(self, words: Sequence[str], *, namespace: str = "") -> "subprocess.Popen[bytes]":
         """Start kubectl with this process's stdin, stdout and stderr."""
         where = [f"--namespace={namespace}"] if namespace else self._namespaced()

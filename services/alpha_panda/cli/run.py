@@ -19,6 +19,7 @@ from alpha_panda.errors import OutputError, StrategyError, UserInputError
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import Settings
 
+from .confirming import check_egress, confirm_live
 from .live import LiveView
 from .loading import load
 from .report import print_summary
@@ -37,6 +38,7 @@ class RunRequest:
     output: str | None
     events: Path | None
     seed: int | None
+    live: bool = False
 
 
 def run_command(request: RunRequest, settings: Settings) -> None:
@@ -50,6 +52,8 @@ def run_command(request: RunRequest, settings: Settings) -> None:
     configure_logging(_quieter(settings), tracebacks=_wants_tracebacks(settings))
     resources = load(request.paths)
     check(resources, settings)
+    confirm_live(resources, live=request.live)
+    check_egress(resources, settings)
     options = RunOptions(request.duration, request.max_ticks, request.seed)
     with ExitStack() as stack:
         events = None if request.events is None else _opened(request.events, stack)

@@ -12,11 +12,13 @@ import structlog
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.adapters.memory.clock import VirtualClock
 from alpha_panda.adapters.memory.loop import IdleAwareEventLoop
+from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.manifests import ResourceSet, check_embedded
 from alpha_panda.errors import DependencyUnavailableError, ManifestError, StrategyError
 from alpha_panda.ports import Clock
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
+from alpha_panda.runtime.listing import ListedManifests
 from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
 from alpha_panda.runtime.settings import Settings
@@ -25,9 +27,12 @@ from alpha_panda.runtime.tracing.tracing import NO_TRACING, Tracing
 from alpha_panda.runtime.venues import rules_of
 
 from .health_server import answering_probes
+from .instruments import BUILT_OF_THEM, feed_of, list_at_start, needed_of, usable
+from .lister import Lister
 from .metrics_server import answering_scrapes
 from .ports import memory_ports, with_manifests
 from .recorder import Recorder
+from .safety import refuse_live_in_memory
 from .sources import first_ts, source_faults
 from .summary import RunSummary, summarize
 from .tail import Tail, topics_of
@@ -149,6 +154,7 @@ class EmbeddedRun:
     ) -> None:
         """`transports`: the bus and the stores, where they are not of this process; then the time is the wall clock's."""
         self.resources = resources
+        self.listed = ListedManifests(resources)
         self.settings = settings
         self.options = options
         self.failures: list[str] = []
@@ -165,6 +171,7 @@ class EmbeddedRun:
                 seed=options.seed,
                 max_ticks=options.max_ticks,
                 on_source_end=self._source_ended,
+                manifests=self.listed,
             )
         else:
             self.clock = make_clock(resources, settings) if clock is None else clock
@@ -175,6 +182,7 @@ class EmbeddedRun:
                 seed=options.seed,
                 max_ticks=options.max_ticks,
                 on_source_end=self._source_ended,
+                manifests=self.listed,
             )
             self.ports = replace(self.ports, operated=False)
         self.metrics = metrics or Metrics()
@@ -210,7 +218,7 @@ class EmbeddedRun:
         return ServiceContext(
             settings=self.settings,
             ports=self._ports_of(member),
-            manifests=self.resources,
+            manifests=self.listed,
             resource=member.resource,
             instance=self._instance(member),
             on_strategy_stopped=self._strategy_stopped,
@@ -234,13 +242,19 @@ class EmbeddedRun:
         """Run until the sources end, the duration or the tick budget is spent, or `request_stop`; then drain.
 
         Raises:
+            UserInputError: before anything has started: a symbol that its broker doesn't list.
             AlphaPandaError: what a service was given up with, or is down with at the end, after the others have
                 stopped; or the events file could not be written.
 
         """
         begun = asyncio.get_running_loop().time()
-        async with self._watched():
-            await self._serve()
+        try:
+            listers = await list_at_start(self.resources, self.listed, self.ports, self.settings)
+            async with self._watched(), self._kept_listed(listers):
+                await self._serve()
+        finally:
+            if self.ports.close is not None:
+                await self.ports.close()
         for error in self.supervisor.down.values():
             raise error
         self._close_events()
@@ -265,6 +279,37 @@ class EmbeddedRun:
             await supervising
         finally:
             await _cancel(renewing, supervising)
+
+    @asynccontextmanager
+    async def _kept_listed(self, listers: Sequence[Lister]) -> AsyncIterator[None]:
+        """Ask brokers' lists each day; what was built of instruments that have changed is built anew."""
+        if not listers:
+            yield
+            return
+        tasks = [asyncio.create_task(lister.run(), name="lister") for lister in listers]
+        tasks.append(asyncio.create_task(self._renew_changed(), name="instruments"))
+        try:
+            yield
+        finally:
+            await _cancel(*tasks)
+
+    async def _renew_changed(self) -> None:
+        built = {member: self._instruments_of(member) for member in self.members}
+        async for _ in self.clock.every(self.settings.instruments_poll_seconds):
+            for member, before in built.items():
+                now = self._instruments_of(member)
+                if now is not None and now != before:
+                    log.warning("instruments_changed", service_name=member.name)
+                    built[member] = now
+                    await self.supervisor.renew(member.name)
+
+    def _instruments_of(self, member: Member) -> tuple[Instrument, ...] | None:
+        """Return what the member was built of, if that can change; None too while something of it can't be used."""
+        if member.definition.name not in BUILT_OF_THEM:
+            return None
+        kind = member.definition.kind
+        feed = feed_of(member.definition.name, kind, member.resource, self.resources)
+        return usable(self.listed, feed, needed_of(kind, member.resource, self.resources)) if feed else None
 
     def request_stop(self) -> None:
         """End the run: drain and sum up."""
@@ -341,6 +386,7 @@ def run_embedded(
     """
     if has_transports(settings):
         return asyncio.run(_run_connected(resources, settings, options, events_file, beside))
+    refuse_live_in_memory(resources, settings)
     loop_factory = IdleAwareEventLoop if needs_virtual_time(resources) else None
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(_run(resources, settings, options, events_file, beside))

@@ -4,8 +4,8 @@ Three passes: which order is meant; its events; then, now that it is known which
 fills. A line is decoded only if what is looked for is in its bytes.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,10 @@ def explain_file(path: Path, words: str) -> Story:
 
     """
     wanted = wanted_id(words)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserInputError(
+            f"--events {path}: is no file but a pipe or a device, and it is read several times; write it to a file"
+        )
     try:
         return _explained(_EventsFile(path), wanted)
     except OSError as error:
@@ -64,45 +68,45 @@ class _EventsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lines = 0
-        self._unreadable = 0
 
     def evidence(self, order: str) -> Evidence:
         """Return all that the file has of an order."""
-        events = self._own(order)
+        own = self._own(order)
+        events = [event for event, _ in own]
         found = Evidence(signal_id=order, events=events)
         fills = [
-            event.ts for event in events if isinstance(event.data, OrderUpdate) and event.data.filled_quantity
+            (event.ts, line)
+            for event, line in own
+            if isinstance(event.data, OrderUpdate) and event.data.filled_quantity
         ]
         account = events[0].account if events else ""
+        before, after = self._books(account, min(fills), max(fills)) if fills else (None, [])
         return Evidence(
             signal_id=order,
             events=events,
             tick=self._tick(causation_of(found)),
-            books=self._books(account, min(fills), max(fills)) if fills else (),
+            before=before,
+            after=after,
             notes=self._notes(order),
         )
 
     def events(self, wants: Callable[[bytes], bool]) -> Iterator[Envelope]:
         """Yield the events, ticks and dead letters apart, whose lines are wanted."""
         for line in self._raw():
-            if not wants(line) or _TICKS in line:
-                continue
-            try:
-                yield decode_event(line)
-            except RecordError:
-                self._unreadable += DEAD_LETTER.encode() not in line
+            if wants(line) and _TICKS not in line:
+                with suppress(RecordError):  # told by `_notes`
+                    yield decode_event(line)
 
     def _raw(self) -> Iterator[bytes]:
         self.lines = 0
-        self._unreadable = 0
         with self.path.open("rb") as file:
             for line in file:
                 self.lines += 1
                 yield line
 
-    def _own(self, order: str) -> list[Envelope]:
-        """Return the events of the order, and those of requests to cancel it."""
-        own: dict[str, Envelope] = {}
+    def _own(self, order: str) -> list[tuple[Envelope, int]]:
+        """Return the events of the order, and those of requests to cancel it, each with its first line."""
+        own: dict[str, tuple[Envelope, int]] = {}
         ids = {order}
         for event in self.events(lambda line: any(name.encode() in line for name in ids)):
             original = signal_of(event)
@@ -112,7 +116,7 @@ class _EventsFile:
             data = event.data
             theirs = data.signal_id if isinstance(data, OrderUpdate) else getattr(original, "signal_id", "")
             if theirs in ids and len(own) < _MOST_EVENTS:
-                own.setdefault(event.id, event)
+                own.setdefault(event.id, (event, self.lines))
         return list(own.values())
 
     def _tick(self, causation: str) -> TickSeen | None:
@@ -125,32 +129,55 @@ class _EventsFile:
                 return _tick_in(line, record, which)
         return None
 
-    def _books(self, account: str, first: int, last: int) -> list[Envelope]:
-        """Return the last snapshot up to the first fill, those between, and some after the last."""
-        before: deque[Envelope] = deque(maxlen=1)
+    def _books(
+        self, account: str, first: tuple[int, int], last: tuple[int, int]
+    ) -> tuple[Envelope | None, list[Envelope]]:
+        """Return the last snapshot before the first fill, and some after the last; places are (ts, line).
+
+        In a replay all that follows from a tick has the tick's time: then the file's order tells.
+        """
+        before: tuple[tuple[int, int], Envelope] | None = None
         after: list[Envelope] = []
         for event in self.events(lambda line: _BOOK in line):
             if not is_book(event, account):
                 continue
-            if event.ts <= first:
-                before.append(event)
-            elif event.ts >= last:
+            place = (event.ts, self.lines)
+            if place < first and (before is None or place > before[0]):
+                before = (place, event)
+            elif place > last:
                 after.append(event)
                 if len(after) >= _BOOKS_AFTER:
                     break
-        return [*before, *after]
+        return None if before is None else before[1], after
 
     def _notes(self, order: str) -> list[str]:
         """Return what was set aside of the order, and how many lines can't be read."""
         notes = []
+        unreadable = 0
         for line in self._raw():
             if DEAD_LETTER.encode() in line and order.encode() in line:
                 notes += _dead(line)
-            elif not line.endswith(b"}\n"):
-                self._unreadable += 1
-        if self._unreadable:
-            notes.append(f"{self._unreadable} of the file's lines can't be read; it may have been cut off")
+            else:
+                unreadable += not _readable(line, order)
+        if unreadable:
+            notes.append(f"{unreadable} of the file's lines can't be read; it may have been cut off")
         return notes
+
+
+def _readable(line: bytes, order: str) -> bool:
+    """Whether a line is what was written: an event where it names the order, else JSON; of ticks the end must do."""
+    if line.isspace():
+        return True
+    if _TICKS in line:
+        return line.rstrip().endswith(b"}")
+    try:
+        if order.encode() in line:
+            decode_event(line)
+        else:
+            msgspec.json.decode(line, type=msgspec.Raw)
+    except (RecordError, msgspec.DecodeError):
+        return False
+    return True
 
 
 def _tick_in(line: bytes, record: str, which: str) -> TickSeen | None:

@@ -7,6 +7,7 @@ risk have stored.
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 from alpha_panda.contracts.codec import decode_event, decode_ticks
@@ -107,6 +108,8 @@ class OrderSearch:
         self._search = RecordSearch(ports.bus, settings)
         self._notes: list[str] = []
         self._asked_stores = False
+        self._store_failed = False
+        self._mute: set[str] = set()
         self._left_out = False
 
     async def story(self, asked: Asked) -> Story:
@@ -138,7 +141,7 @@ class OrderSearch:
         """Return the order by its id or tag, from the stores; None if they don't know it, or don't answer."""
         for account in accounts:
             known = _Known(account=account, signal_id=wanted)
-            known.entry = await self._noted(STORE, self._entry(account, wanted))
+            known.entry = await self._noted(STORE, partial(self._entry, account, wanted))
             if known.entry is not None:
                 known.signal_id = known.entry.signal_id
             known.decision = await self._decision(known)
@@ -159,14 +162,19 @@ class OrderSearch:
         return found
 
     async def _decision(self, known: _Known) -> Decision | None:
-        asking = bounded(STORE, self._seconds, self._ports.decisions(known.account).get(known.signal_id))
-        return await self._noted(STORE, asking)
+        asking = partial(self._ports.decisions(known.account).get, known.signal_id)
+        return await self._noted(STORE, lambda: bounded(STORE, self._seconds, asking()))
 
-    async def _noted(self, whom: str, asking: Awaitable[T | None]) -> T | None:
-        """Return the answer; None, and a note, if there is none."""
+    async def _noted(self, whom: str, asking: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Return the answer; None, and a note, if there is none. Who has once not answered in time is asked no more."""
+        if whom in self._mute:
+            return None
         try:
-            found = await asking
+            found = await asking()
         except TransientError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                self._mute.add(whom)
+            self._store_failed = self._store_failed or whom == STORE
             note = f"{whom} was not asked in full: {error}"
             if note not in self._notes:
                 self._notes.append(note)
@@ -230,13 +238,15 @@ class OrderSearch:
     # --------------------------------------------------------------------------------------------- evidence
 
     async def _evidence(self, known: _Known, budget: Budget) -> Evidence:
-        books: list[Envelope] = []
+        vouched = await self._vouched(known)
+        before: Envelope | None = None
+        after: list[Envelope] = []
         tick, cause = None, None
         try:
             await self._events(known, budget)
             causation = causation_of(Evidence(signal_id=known.signal_id, events=list(known.events.values())))
             tick, cause = await self._cause(causation, known)
-            books = await self._books(known, budget)
+            before, after = await self._books(known, budget)
         except TransientError as error:
             self._notes.append(f"{BUS} was not searched in full: {error}")
         if budget.spent:
@@ -249,11 +259,21 @@ class OrderSearch:
             events=list(known.events.values()),
             tick=tick,
             cause=cause,
-            books=books,
+            before=before,
+            after=after,
             entry=known.entry,
+            journal_read=vouched,
             decision=known.decision,
             notes=tuple(self._notes),
         )
+
+    async def _vouched(self, known: _Known) -> bool:
+        """Whether the journal has answered, and knows what was sent: one that lost its memory must be made ready first."""
+        if known.entry is not None:
+            return True
+        asking = self._ports.journal(known.account).epoch
+        epoch = await self._noted(STORE, lambda: bounded(STORE, self._seconds, asking()))
+        return epoch is not None and not self._store_failed
 
     async def _events(self, known: _Known, budget: Budget) -> None:
         """Add the order's events, and those of requests to cancel it, from its key's partitions."""
@@ -327,15 +347,15 @@ class OrderSearch:
                     return TickSeen(record=record_id, feed=batch.feed, mode=batch.mode, tick=tick), None
         return None, None
 
-    async def _books(self, known: _Known, budget: Budget) -> list[Envelope]:
-        """Return the snapshots from a while before the first fill to a while after the last; compaction keeps few."""
+    async def _books(self, known: _Known, budget: Budget) -> tuple[Envelope | None, list[Envelope]]:
+        """Return the last snapshot before the first fill, and those of a while after the last; compaction keeps few."""
         fills = [
             event.ts
             for event in known.events.values()
             if isinstance(event.data, OrderUpdate) and event.data.filled_quantity
         ]
         if not fills:
-            return []
+            return None, []
         first, last = min(fills), max(fills)
         before: list[Envelope] = []
         after: list[Envelope] = []
@@ -353,7 +373,7 @@ class OrderSearch:
 
         place = TopicPartition(TopicMap(known.account, self._prefix).portfolio, 0)
         await self._read_from([place], first - _MARGIN, budget, take)
-        return [*before, *after]
+        return next(iter(before), None), after
 
 
 def _theirs(event: Envelope) -> str:

@@ -1,17 +1,25 @@
 """Which order a person means by an id, or by the beginning of one."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from alpha_panda.domain.story.evidence import SHORTEST_PREFIX
 from alpha_panda.errors import UserInputError
 
 _SHOWN: Final = 10
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\1){3}[0-9a-f]{12}", re.IGNORECASE)
+"""A whole id of ours, as events write it or as traces and logs do: a trace's id is the signal's without dashes."""
 
 
 def wanted_id(words: str) -> str:
-    """Return the id as typed, or UserInputError for one that is too short to mean anything."""
+    """Return the id as events write it; UserInputError for one that is too short to mean anything, or is no text."""
     wanted = words.strip()
+    if not wanted.isprintable():  # what the shell gave is no UTF-8, or holds a control character
+        raise UserInputError(f"{words!a} is no id: it has characters that no id has")
+    if _UUID.fullmatch(wanted):
+        return str(UUID(wanted))
     if len(wanted) < SHORTEST_PREFIX:
         raise UserInputError(
             f"{words!r} is too short; a signal's, order's or correlation id is wanted, or its first "

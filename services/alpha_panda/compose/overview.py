@@ -1,7 +1,7 @@
 """Gathers what `alpha-panda status` tells of an installation: what does not answer is a line of it, never its end."""
 
-from collections.abc import Awaitable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.contracts.stored import ControlReading, JournalEntry, ServiceStatus
@@ -39,11 +39,13 @@ class Overlook:
         self._seconds = settings.command_timeout_seconds
         self._only = tuple(accounts)
         self._problems: list[str] = []
+        self._mute: set[str] = set()
 
     async def facts(self) -> Facts:
         """Return what was found; never raises for what Kafka or Redis does."""
         topics = await self._asked(BUS, self._ports.bus.topics(), frozenset[str]())
-        statuses = await self._asked(STORE, self._ports.statuses.all(), list[ServiceStatus]())
+        reports = await self._asked(STORE, self._ports.statuses.all(), None)
+        statuses = reports or []
         accounts, feeds = self._names(topics, statuses)
         statuses = [item for item in statuses if self._ours(item, accounts)]
         scopes = [PLATFORM, *map(account_scope, accounts), *map(strategy_scope, strategies_of(statuses))]
@@ -64,6 +66,7 @@ class Overlook:
             lags=await self._lags(statuses),
             letters=await self._letters(topics, accounts, feeds),
             problems=tuple(dict.fromkeys(self._problems)),
+            reported=reports is not None,
         )
 
     def _names(
@@ -86,11 +89,16 @@ class Overlook:
         unknown = "?"
         return await self._asked(STORE, self._ports.journal(account).epoch(), unknown) is not None
 
-    async def _asked(self, whom: str, asking: Awaitable[T], instead: T) -> T:
-        """Return the answer, or `instead`, with a line that says why."""
+    async def _asked(self, whom: str, asking: Coroutine[Any, Any, T], instead: T) -> T:
+        """Return the answer, or `instead`, with a line that says why. Who has once not answered in time is asked no more."""
+        if whom in self._mute:
+            asking.close()
+            return instead
         try:
             return await bounded(whom, self._seconds, asking)
         except TransientError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                self._mute.add(whom)
             self._problems.append(f"{whom} does not answer: {error}")
             return instead
 
@@ -121,13 +129,13 @@ class Overlook:
         return groups
 
     async def _lag(self, group: str, topic: str) -> Lag | None:
-        """Return the records that the group has not committed; None if it has never committed here."""
+        """Return the records that the group has not committed: all there are, if it has never; None if there are none."""
         ranges = {p: span for p, span in (await self._ports.bus.offsets(topic)).items() if span[0] < span[1]}
         if not ranges:
             return None
         async with self._ports.bus.consumer(Subscription(group, partitions=tuple(ranges))) as consumer:
             committed = {partition: await consumer.committed(partition) for partition in ranges}
-        told = {partition: offset for partition, offset in committed.items() if offset is not None}
+        told = {p: ranges[p][0] if offset is None else offset for p, offset in committed.items()}
         behind = {p: ranges[p][1] - max(at, ranges[p][0]) for p, at in told.items() if at < ranges[p][1]}
         if not behind:
             return Lag(group=group, topic=topic, records=0)

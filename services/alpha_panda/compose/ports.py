@@ -10,19 +10,22 @@ from alpha_panda.adapters.memory.checkpoints import MemoryCheckpointStore
 from alpha_panda.adapters.memory.control import MemoryControlStore
 from alpha_panda.adapters.memory.database import MemoryDatabase
 from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
+from alpha_panda.adapters.memory.instruments import MemoryInstrumentStore
 from alpha_panda.adapters.memory.journal import MemoryOrderJournal
 from alpha_panda.adapters.memory.leases import MemoryLease
+from alpha_panda.adapters.memory.pace import MemoryOrderPace
 from alpha_panda.adapters.memory.prices import MemoryPriceCache
 from alpha_panda.adapters.memory.statuses import MemoryStatusStore
 from alpha_panda.contracts.keys import KeyMap
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.ports import Clock, MarketSource
+from alpha_panda.ports import Clock, InstrumentLists, MarketSource
 from alpha_panda.runtime.context import Ports
 from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.settings import Settings
 
 from .sources import Played, TickBudget, WatchedSource, make_source
 from .traders import ManifestTraders
+from .zerodha import Kites
 
 
 def memory_ports(  # noqa: PLR0913 - the options of a run
@@ -48,6 +51,8 @@ def memory_ports(  # noqa: PLR0913 - the options of a run
         retain_records=settings.memory_retain_records,
         max_backlog=settings.memory_max_backlog,
     )
+    pace = MemoryOrderPace(database)
+    kites = Kites(settings, clock, pace)
     ports = Ports(
         clock=clock,
         ids=ids.child("services"),
@@ -59,8 +64,12 @@ def memory_ports(  # noqa: PLR0913 - the options of a run
         control=MemoryControlStore(database),
         lease=MemoryLease(database),
         statuses=MemoryStatusStore(database),
-        traders=ManifestTraders(manifests or resources, clock),
-        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
+        instruments=MemoryInstrumentStore(database),
+        traders=ManifestTraders(manifests or resources, clock, kites),
+        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end, kites, manifests),
+        pace=pace,
+        lists=_lists(resources, manifests, kites),
+        close=kites.close,
     )
     return bus, ports
 
@@ -77,11 +86,26 @@ def with_manifests(  # noqa: PLR0913 - the options of a run
 ) -> Ports:
     """Return the ports with what no transport has: the traders and sources of these manifests (see `memory_ports`)."""
     clock = transports.clock
+    kites = Kites(settings, clock, transports.pace)
     return replace(
         transports,
-        traders=ManifestTraders(manifests or resources, clock),
-        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end),
+        traders=ManifestTraders(manifests or resources, clock, kites),
+        source=_sources(resources, settings, clock, seed, max_ticks, on_source_end, kites, manifests),
+        lists=_lists(resources, manifests, kites),
+        close=kites.close,
     )
+
+
+def _lists(
+    resources: ResourceSet, manifests: Manifests | None, kites: Kites
+) -> Callable[[str], InstrumentLists]:
+    """Return what asks a feed's broker for its list of instruments."""
+
+    def lists(feed: str) -> InstrumentLists:
+        now = resources if manifests is None else manifests.resources
+        return kites.lists(now, now.feeds[feed])
+
+    return lists
 
 
 def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
@@ -91,6 +115,8 @@ def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
     seed: int | None,
     max_ticks: int | None,
     on_end: Callable[[str], None] | None,
+    kites: Kites,
+    manifests: Manifests | None,
 ) -> Callable[[str], MarketSource]:
     """Return what makes a feed's source; all of them share the budget of ticks."""
     budget = TickBudget(max_ticks)
@@ -99,7 +125,8 @@ def _sources(  # noqa: PLR0913, PLR0917 - the options of a run, handed on
     def source(feed: str) -> MarketSource:
         far = played.setdefault(feed, Played(clock)) if clock.virtual else None
         begin_ts = far.begin_ts if far else None
-        made = make_source(resources.feeds[feed], resources, settings, clock, seed, begin_ts)
+        now = resources if manifests is None else manifests.resources
+        made = make_source(now.feeds[feed], now, settings, clock, seed, begin_ts, kites)
         return WatchedSource(made, budget, lambda: on_end(feed) if on_end else None, far)
 
     return source

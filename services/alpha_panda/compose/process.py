@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,25 +11,36 @@ import structlog
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.contracts.status_details import RunnerFigures
-from alpha_panda.errors import SettingsError, StrategyError, UserInputError
+from alpha_panda.contracts.status_details import PROBLEM, Detail, RunnerFigures
+from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.errors import (
+    SettingsError,
+    StrategyError,
+    TransientError,
+    UnknownOutcomeError,
+    UserInputError,
+)
 from alpha_panda.ports import Clock, Producer
 from alpha_panda.runtime.builder import StreamServiceBuilder
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.control_writer import ControlWriter
+from alpha_panda.runtime.listing import ListedManifests
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.metrics.metrics import Metrics
 from alpha_panda.runtime.registry import ServiceDefinition, find_services
+from alpha_panda.runtime.retry import Backoff
 from alpha_panda.runtime.service import StreamService
 from alpha_panda.runtime.settings import Settings, env_name
 from alpha_panda.runtime.tasks import intake
 
 from .health_server import answering_probes
-from .live_manifests import LiveManifests
+from .instruments import Instruments
+from .live_manifests import MAX_PROBLEM, LiveManifests
 from .metrics_server import answering_scrapes
 from .ports import memory_ports, with_manifests
 from .refusals import refused, stopped
+from .safety import refuse_live_in_memory
 from .tracing import tracing_to
 from .traders import has_live_accounts
 from .transports import connected, has_transports, process_name
@@ -64,19 +75,21 @@ def run_service(
     configure_logging(settings)
 
     async def main() -> None:
+        listed = ListedManifests(resources)
         metrics = Metrics()
         with tracing_to(settings, metrics) as tracing:
-            async with service_ports(resources, settings) as ports:
+            async with service_ports(resources, settings, listed) as ports:
                 context = ServiceContext(
                     settings,
                     wire(ports),
-                    resources,
+                    listed,
                     served,
                     process_name(),
                     metrics=metrics,
                     tracing=tracing,
                 )
-                await _serve(definition.build(context), settings)
+                while await _serve_listed(definition, context, resources, listed, lambda _: None):
+                    pass
 
     asyncio.run(main())
 
@@ -104,36 +117,82 @@ def run_pod(name: str, paths: Sequence[Path], resource: str, settings: Settings,
 async def _pod(
     definition: ServiceDefinition, manifests: LiveManifests, resource: str, settings: Settings
 ) -> None:
+    backoff = Backoff(settings.restart_initial_seconds, settings.restart_max_seconds)
+    clock, failures = RealClock(), 0
     while True:
-        refusal = await _run_once(definition, manifests, resource, settings)
-        if refusal is None or await _refused(definition, manifests, resource, settings, refusal):
+        began = clock.monotonic()
+        try:
+            outcome = await _run_once(definition, manifests, resource, settings)
+        except (TransientError, UnknownOutcomeError) as error:
+            if clock.monotonic() - began > nanoseconds(settings.restart_max_seconds):
+                failures = 0
+            failures += 1
+            if await _signalled_within(backoff.delay(failures, process_name()), definition, settings, error):
+                return
+            continue
+        failures = 0
+        if outcome is True:
+            continue
+        if not outcome or await _refused(definition, manifests, resource, settings, outcome):
             return
+
+
+async def _signalled_within(
+    seconds: float, definition: ServiceDefinition, settings: Settings, error: Exception
+) -> bool:
+    """Wait before a dependency is tried anew, answering probes; say whether a signal came meanwhile.
+
+    All is claimed anew then, as by a new process; a process that ended would be begun again by a kubelet whose waits
+    grow to five minutes, long after the dependency is back.
+    """
+    log.error("begins anew", service_name=definition.name, seconds=round(seconds, 3), error=str(error))
+    signalled = asyncio.Event()
+
+    async def stop() -> None:
+        signalled.set()
+
+    stopping = asyncio.create_task(_on_signal(stop))
+    try:
+        async with answering_probes(tuple, settings):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(signalled.wait(), seconds)
+    finally:
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+    return signalled.is_set()
 
 
 async def _run_once(
     definition: ServiceDefinition, manifests: LiveManifests, resource: str, settings: Settings
-) -> RunnerFigures | None:
-    """Run the service to its end; return why it can't be run, if a person has to put that right in its manifest."""
+) -> RunnerFigures | bool:
+    """Run the service to its end; return why it can't be run, if a person has to put that right in its manifest.
+
+    Else whether it is to be run again, as instruments have changed under it.
+    """
     service: StreamService | None = None
+
+    def begun(made: StreamService) -> None:
+        nonlocal service
+        service = made
+
     try:
         manifests.begin()
+        listed = ListedManifests(manifests)
         served = _served(definition, manifests.resources, resource)
         metrics = Metrics()
         with tracing_to(settings, metrics) as tracing:
-            async with service_ports(manifests.resources, settings, manifests) as ports:
-                service = definition.build(
-                    ServiceContext(
-                        settings,
-                        ports,
-                        manifests,
-                        served,
-                        process_name(),
-                        metrics=metrics,
-                        tracing=tracing,
-                    )
+            async with service_ports(manifests.resources, settings, listed) as ports:
+                context = ServiceContext(
+                    settings,
+                    ports,
+                    listed,
+                    served,
+                    process_name(),
+                    metrics=metrics,
+                    tracing=tracing,
                 )
                 async with _following(manifests, ports.clock, settings):
-                    await _serve(service, settings)
+                    return await _serve_listed(definition, context, manifests, listed, begun)
     except SettingsError:
         raise
     except UserInputError as error:
@@ -144,7 +203,47 @@ async def _run_once(
         if service is not None and service.ready.is_set():
             raise  # it ran: a new start may go on where it was
         return stopped(error)
-    return None
+
+
+async def _serve_listed(
+    definition: ServiceDefinition,
+    context: ServiceContext,
+    plain: Manifests,
+    listed: ListedManifests,
+    begun: Callable[[StreamService], None],
+) -> bool:
+    """Run the service to its end, once its feed's symbols are known; return whether it is to be built anew.
+
+    Until then it is not ready, and says why. `begun` is told of the service.
+    """
+    async with Instruments(definition.name, definition.kind, context, plain, listed) as instruments:
+        await instruments.look()
+        if instruments.lacking() and await _waited(definition, context, instruments):
+            return False
+        service = definition.build(context)
+        begun(service)
+        instruments.watch(service.stop)
+        signalled = await _serve(service, context.settings)
+        return instruments.changed and not signalled
+
+
+async def _waited(definition: ServiceDefinition, context: ServiceContext, instruments: Instruments) -> bool:
+    """Wait until the feed's symbols are known, or a signal comes: say whether it was that."""
+    log.warning("waiting_for_instruments", service_name=definition.name, reason=instruments.lacking())
+    idle = _idle_service(
+        definition.name, context, instruments.lacking, lambda: {PROBLEM: instruments.lacking()[:MAX_PROBLEM]}
+    )
+
+    async def until_known() -> None:
+        await instruments.known()
+        await idle.stop()
+
+    waiting = asyncio.create_task(until_known())
+    try:
+        return await _serve(idle, context.settings)
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def _refused(
@@ -159,7 +258,8 @@ async def _refused(
     name = resource.partition("/")[2]
     async with service_ports(ResourceSet(), settings) as ports:
         context = ServiceContext(settings, ports, ResourceSet(), name, process_name())
-        service = _idle_service(definition.name, context, refusal)
+        why = f"{refusal.state}: {refusal.message}"
+        service = _idle_service(definition.name, context, lambda: why, refusal.details)
         changing = asyncio.create_task(_until_changed(manifests, service, settings))
         try:
             return await _serve(service, settings)
@@ -168,17 +268,19 @@ async def _refused(
             await asyncio.gather(changing, return_exceptions=True)
 
 
-def _idle_service(name: str, context: ServiceContext, refusal: RunnerFigures) -> StreamService:
+def _idle_service(
+    name: str, context: ServiceContext, why: Callable[[], str], details: Callable[[], Mapping[str, Detail]]
+) -> StreamService:
     """Return a service that does nothing, is never ready, and says why."""
 
     async def idle(_: Producer) -> None:
         await intake(asyncio.Event().wait())
 
     async def lacking() -> str:
-        return f"{refusal.state}: {refusal.message}"
+        return why() or "about to start"
 
     builder = StreamServiceBuilder(name, context).consume_with(idle, "idle")
-    return builder.needs("manifest", lacking).details(refusal.details).build()
+    return builder.needs("manifest", lacking).details(details).build()
 
 
 async def _until_changed(manifests: LiveManifests, service: StreamService, settings: Settings) -> None:
@@ -214,10 +316,23 @@ async def service_ports(
             "in-process transports: no other process sees what this one does",
             set=[env_name("kafka_bootstrap_servers"), env_name("redis_url")],
         )
-        yield memory_ports(resources, settings, clock, manifests=manifests)[1]
+        refuse_live_in_memory(resources, settings)
+        async with _closing(memory_ports(resources, settings, clock, manifests=manifests)[1]) as ports:
+            yield ports
         return
     async with connected(settings, clock, live=has_live_accounts(resources)) as transports:
-        yield with_manifests(transports, resources, settings, manifests=manifests)
+        made = with_manifests(transports, resources, settings, manifests=manifests)
+        async with _closing(made) as ports:
+            yield ports
+
+
+@asynccontextmanager
+async def _closing(ports: Ports) -> AsyncIterator[Ports]:
+    try:
+        yield ports
+    finally:
+        if ports.close is not None:
+            await ports.close()
 
 
 async def _serve(service: StreamService, settings: Settings) -> bool:

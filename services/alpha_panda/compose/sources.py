@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alpha_panda.adapters.batching import cut
 from alpha_panda.adapters.replay import ReplayOptions, ReplaySource
@@ -14,9 +15,12 @@ from alpha_panda.contracts.resources import MarketFeed
 from alpha_panda.contracts.resources import ReplaySource as ReplaySpec
 from alpha_panda.contracts.resources import SimulatedSource as SimulatedSpec
 from alpha_panda.contracts.units import MS_NS
-from alpha_panda.errors import ManifestFault, SourceError
-from alpha_panda.ports import Clock, MarketSource, SourceBatch
+from alpha_panda.errors import ManifestFault, MisuseError, SourceError
+from alpha_panda.ports import Clock, MarketSource, SourceBatch, Troubled
 from alpha_panda.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from .zerodha import Kites
 
 
 def make_source(  # noqa: PLR0913, PLR0917 - what a source consists of
@@ -26,9 +30,14 @@ def make_source(  # noqa: PLR0913, PLR0917 - what a source consists of
     clock: Clock,
     seed: int | None,
     begin_ts: int | None = None,
+    kites: "Kites | None" = None,
 ) -> MarketSource:
     """Return the feed's source; `seed` replaces that of a simulated one, `begin_ts` is when it began if it goes on."""
     source = feed.spec.source
+    if source.zerodha is not None:
+        if kites is None:
+            raise MisuseError(f"{feed.ref} is one of Zerodha, and nobody has wired that")
+        return kites.source(resources, feed)
     if source.replay is not None:
         return _replay(source.replay, resources.directory_of(feed), settings, clock)
     return _simulated(source.simulated or SimulatedSpec(), settings, clock, seed, begin_ts)
@@ -151,6 +160,10 @@ class WatchedSource:
         """Whether the source or the budget has ended."""
         return self._source.exhausted or self._budget.spent
 
+    def problem(self) -> str:
+        """As the source's, if it can say."""
+        return self._source.problem() if isinstance(self._source, Troubled) else ""
+
     async def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
         """Yield the source's batches until the budget is spent."""
         played = self._played
@@ -173,6 +186,7 @@ class WatchedSource:
 
 
 def _head(batch: SourceBatch, rows: int) -> SourceBatch:
-    """Return the first rows of the batch, with its bad rows."""
+    """Return the first rows of the batch, with its counts."""
     head = cut(batch, 0, rows)
-    return replace(head, bad_rows=batch.bad_rows, source_ts=batch.source_ts and batch.source_ts[:rows])
+    source_ts = batch.source_ts and batch.source_ts[:rows]
+    return replace(head, bad_rows=batch.bad_rows, conflated=batch.conflated, source_ts=source_ts)

@@ -1,27 +1,38 @@
 """Traders by the manifests' words."""
 
+from typing import TYPE_CHECKING
+
 from alpha_panda.adapters.paper.trader import PaperTrader
 from alpha_panda.contracts.manifests import ResourceSet
 from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, PriceReading
+from alpha_panda.errors import MisuseError
 from alpha_panda.ports import Clock, Trader
 from alpha_panda.runtime.manifests import Derived, Manifests
 from alpha_panda.runtime.venues import paper_terms, rules_of
 
+if TYPE_CHECKING:
+    from .zerodha import Kites
+
 
 def has_live_accounts(resources: ResourceSet) -> bool:
     """Whether an account of the manifests trades real money."""
-    return any(account.spec.paper is None for account in resources.accounts.values())
+    return any(account.live for account in resources.accounts.values())
 
 
 class ManifestTraders:
     """Makes the trader that an account's manifest asks for (port `TraderFactory`)."""
 
-    def __init__(self, manifests: Manifests, clock: Clock) -> None:
+    def __init__(self, manifests: Manifests, clock: Clock, kites: "Kites | None" = None) -> None:
         self._manifests = manifests
         self._clock = clock
+        self._kites = kites
 
     def trader(self, account: str) -> Trader:
-        """Return the account's trader; only `paper` exists in this release (the manifest model allows no other)."""
+        """Return the account's trader."""
+        if self._manifests.resources.accounts[account].spec.zerodha is not None:
+            if self._kites is None:
+                raise MisuseError(f"BrokerAccount/{account} is one of Zerodha, and nobody has wired that")
+            return self._kites.trader(self._manifests, account)
         return _PresentTrader(Derived(self._manifests, lambda resources: self._paper(resources, account)))
 
     def _paper(self, resources: ResourceSet, account: str) -> Trader:

@@ -66,8 +66,10 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
     from alpha_panda.adapters.redis.checkpoints import RedisCheckpointStore  # noqa: PLC0415
     from alpha_panda.adapters.redis.control import RedisControlStore  # noqa: PLC0415
     from alpha_panda.adapters.redis.decisions import RedisDecisionStore  # noqa: PLC0415
+    from alpha_panda.adapters.redis.instruments import RedisInstrumentStore  # noqa: PLC0415
     from alpha_panda.adapters.redis.journal import RedisOrderJournal  # noqa: PLC0415
     from alpha_panda.adapters.redis.leases import RedisLease  # noqa: PLC0415
+    from alpha_panda.adapters.redis.pace import RedisOrderPace  # noqa: PLC0415
     from alpha_panda.adapters.redis.prices import RedisPriceCache  # noqa: PLC0415
     from alpha_panda.adapters.redis.statuses import RedisStatusStore  # noqa: PLC0415
 
@@ -89,6 +91,8 @@ async def connected(settings: Settings, clock: Clock, *, live: bool | None = Non
             control=RedisControlStore(journal),
             lease=RedisLease(journal),
             statuses=RedisStatusStore(prices),
+            instruments=RedisInstrumentStore(prices),
+            pace=RedisOrderPace(journal),
             traders=_NoTraders(),
             source=_no_source,
             probes={"kafka": bus.alive, "prices": prices.time, "journal": journal.time},

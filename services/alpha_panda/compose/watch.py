@@ -199,7 +199,8 @@ def _shown(record: Record, wish: Wish) -> Envelope | TickBatch | None:
     try:
         if record.topic.endswith(_TICKS_TAIL):
             batch = ticks_of(record)
-            return batch if batch.ticks else None
+            old = wish.since is not None and batch.ts < wish.since
+            return batch if batch.ticks and not old else None
         event = event_of(record)
     except RecordError:
         return None

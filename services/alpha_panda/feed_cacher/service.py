@@ -54,10 +54,12 @@ class FeedCacher:
 
     def _span(self, records: Sequence[Record]) -> Span:
         """Begin a span if a record's batch is traced: a child of the one, or linked to each of several."""
-        found = {record: context for record in records if (context := context_of(record.headers))}
+        # Most records have no headers: no more than that is asked of them.
+        traced = [record for record in records if record.headers]
+        found = [(record, context) for record in traced if (context := context_of(record.headers))]
         if not found:
             return NO_SPAN
-        batches, (first, *_) = list(dict.fromkeys(found.values())), found
+        first, batches = found[0][0], list(dict.fromkeys(context for _, context in found))
         name = f"{names.PROCESS} {first.topic}"
         attributes = {**names.received(first, self._group), names.BATCH_COUNT: len(records)}
         if len(batches) == 1:

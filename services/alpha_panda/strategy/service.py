@@ -50,6 +50,7 @@ def build(context: ServiceContext) -> StreamService:
     def details() -> Mapping[str, str | int | float | bool | None]:
         failed = [cell.failed for cell in runner.cells if cell.failed]
         figures = RunnerFigures(
+            feed=feed_name,
             state=STOPPED if failed else RUNNING if runner.service.ready.is_set() else STARTING,
             reason=CODE_RAISED if failed else "",
             message=failed[0] if failed else "",

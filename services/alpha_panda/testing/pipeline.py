@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, Protocol, Self, cast
 
 import msgspec
 import yaml
@@ -42,7 +42,14 @@ from alpha_panda.contracts.events import (
 )
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.contracts.stored import BookReading, JournalEntry, Outcome, PriceReading
+from alpha_panda.contracts.stored import (
+    BookReading,
+    BrokerRow,
+    JournalEntry,
+    Outcome,
+    PortfolioReading,
+    PriceReading,
+)
 from alpha_panda.contracts.topics import DLQ_SUFFIX, TopicMap
 from alpha_panda.domain.ids import event_id, signal_id
 from alpha_panda.errors import MisuseError, RecordError
@@ -52,10 +59,14 @@ from alpha_panda.ports import (
     DecisionStore,
     MarketSource,
     OrderJournal,
+    OrderUpdates,
     Outgoing,
+    PortfolioReader,
     PriceCache,
     Record,
     SourceBatch,
+    TokenHolder,
+    TokenTeller,
     Trader,
 )
 from alpha_panda.runtime.context import Ports
@@ -123,6 +134,34 @@ class SpyTrader:
         return self.books.popleft() if self.books else await self._trader.order_book()
 
 
+class AccountBroker(Trader, PortfolioReader, OrderUpdates, TokenHolder, TokenTeller, Protocol):
+    """A trader with all that a broker may offer."""
+
+
+class SpyAccount(SpyTrader):
+    """A spy before a trader whose broker keeps positions, pushes changes and wants a token."""
+
+    def __init__(self, trader: AccountBroker) -> None:
+        super().__init__(trader)
+        self._account = trader
+
+    async def portfolio(self) -> PortfolioReading:
+        """See the port."""
+        return await self._account.portfolio()
+
+    def order_updates(self) -> AsyncIterator[BrokerRow | None]:
+        """See the port."""
+        return self._account.order_updates()
+
+    def token_expires_at(self) -> int | None:
+        """See the port."""
+        return self._account.token_expires_at()
+
+    def token_problem(self) -> str:
+        """See the port."""
+        return self._account.token_problem()
+
+
 class _Traders:
     """One spy an account, whichever member asks; tapped for that member."""
 
@@ -132,6 +171,8 @@ class _Traders:
 
     def trader(self, account: str) -> Trader:
         spy = self._pipeline.broker(account)
+        if isinstance(spy, SpyAccount):
+            return cast("Trader", _TappedAccount(self._pipeline.taps, self._member, spy))
         return cast("Trader", _TappedTrader(self._pipeline.taps, self._member, spy))
 
 
@@ -156,6 +197,27 @@ class _TappedTrader:
 
     async def order_book(self) -> BookReading:
         return await self._trader.order_book()
+
+
+class _TappedAccount(_TappedTrader):
+    def __init__(self, taps: Taps, member: str, trader: SpyAccount) -> None:
+        super().__init__(taps, member, trader)
+        self._account = trader
+
+    async def portfolio(self) -> PortfolioReading:
+        reading: PortfolioReading = await self._taps.meet(
+            self._member, "trader.portfolio", self._account.portfolio
+        )
+        return reading
+
+    def order_updates(self) -> AsyncIterator[BrokerRow | None]:
+        return self._account.order_updates()
+
+    def token_expires_at(self) -> int | None:
+        return self._account.token_expires_at()
+
+    def token_problem(self) -> str:
+        return self._account.token_problem()
 
 
 class _Control:
@@ -485,7 +547,9 @@ class Pipeline:
         """Return the spy before the account's trader."""
         name = account or next(iter(self.resources.accounts))
         if name not in self._brokers:
-            self._brokers[name] = SpyTrader(self.run.ports.traders.trader(name))
+            trader = self.run.ports.traders.trader(name)
+            rich = isinstance(trader, PortfolioReader)
+            self._brokers[name] = SpyAccount(cast("AccountBroker", trader)) if rich else SpyTrader(trader)
         return self._brokers[name]
 
     def events(self, what: EventType | str | None = None, *, account: str | None = None) -> list[Envelope]:

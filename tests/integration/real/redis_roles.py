@@ -12,18 +12,30 @@ from alpha_panda.adapters.redis.control import RedisControlStore
 from alpha_panda.adapters.redis.database import RedisDatabase
 from alpha_panda.adapters.redis.decisions import RedisDecisionStore
 from alpha_panda.adapters.redis.durability import durability_problems
+from alpha_panda.adapters.redis.instruments import RedisInstrumentStore
 from alpha_panda.adapters.redis.journal import RedisOrderJournal
 from alpha_panda.adapters.redis.leases import RedisLease
+from alpha_panda.adapters.redis.pace import RedisOrderPace
 from alpha_panda.adapters.redis.pool import RedisPool
 from alpha_panda.adapters.redis.prices import RedisPriceCache
 from alpha_panda.adapters.redis.statuses import RedisStatusStore
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, FeedMode, TradingState
-from alpha_panda.contracts.keys import KeyMap, feed_lease, risk_lease, strategy_lease, tracker_lease
+from alpha_panda.contracts.keys import (
+    KeyMap,
+    broker_user_lease,
+    feed_lease,
+    risk_lease,
+    strategy_lease,
+    tracker_lease,
+)
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, scopes_of, strategy_scope
 from alpha_panda.contracts.stored import (
     CLEARED,
+    AdoptionRequest,
+    BrokerFacts,
     Checkpoint,
+    PaceWindow,
     Quote,
     RiskSnapshot,
     ServiceStatus,
@@ -35,6 +47,7 @@ from alpha_panda_operator.store import Store
 from contracts.decisions_contract import FOLD
 from contracts.desk import Desk
 from contracts.harness import ACCOUNT, Stores
+from contracts.instruments_contract import listed
 from contracts.prices_contract import price_range
 from contracts.redis_stores import TIMEOUT, RedisHarness, ShiftedTime
 from contracts.samples import CANCELLED, FILLED, LOST, PLACED, entry, latch, signal
@@ -48,6 +61,7 @@ PASSWORD: Final = "secret"  # noqa: S105 - of users that live for one test
 TTL: Final = 60.0
 
 QUOTE: Final = Quote(2500.05, 1, FEED, FeedMode.SIMULATED, 1, 12)
+WINDOWS: Final = (PaceWindow("second", 1, 1, rolling=True), PaceWindow("day", 86_400, 5_000))
 CHECKPOINT: Final = Checkpoint(
     lineage="line",
     store_run_id="run",
@@ -153,6 +167,8 @@ async def place(servers: Servers, user: str = "", desk: Desk | None = None) -> A
             prices=RedisPriceCache(prices),
             lease=RedisLease(journal),
             statuses=RedisStatusStore(prices),
+            pace=RedisOrderPace(journal),
+            instruments=RedisInstrumentStore(prices),
             harness=RedisHarness(servers.journal, proxy, journal, time),
         )
         yield Place(replace(desk or Desk(stores), stores=stores), prices, journal)
@@ -171,6 +187,7 @@ async def opened(servers: Servers) -> Desk:
         assert (await desk.begin(signal("p1", token=3), scopes=SCOPES)).go
         await at.stores.prices.write(FEED, 1, {TOKEN: QUOTE}, {0: 1}, 4)
         await at.stores.statuses.put(_status("engine", ACCOUNT), TTL)
+        await at.stores.instruments.put(listed(FEED))
         await at.stores.lease.release(tracker_lease(ACCOUNT), "tracker", desk.lease)
     servers.forget_scripts()
     return desk
@@ -198,6 +215,8 @@ async def lease_life(at: Place, name: str) -> int:
 
 async def market_feed_work(at: Place) -> None:
     await service_life(at, "market-feed", FEED)
+    await at.stores.instruments.put(listed(FEED))
+    assert await at.stores.instruments.version(FEED) == "v1"
     name = feed_lease(FEED)
     await at.stores.lease.release(name, "one", await lease_life(at, name))
 
@@ -210,6 +229,7 @@ async def feed_cacher_work(at: Place) -> None:
 
 async def strategy_work(at: Place) -> None:
     await service_life(at, "strategy", STRATEGY)
+    assert await at.stores.instruments.read(FEED) == listed(FEED)
     await lease_life(at, strategy_lease(STRATEGY))
     claim = await at.stores.checkpoints.claim(STRATEGY, ACCOUNT)
     await at.stores.checkpoints.save(STRATEGY, ACCOUNT, claim.incarnation, CHECKPOINT, {"s1": FOLD})
@@ -220,12 +240,14 @@ async def strategy_work(at: Place) -> None:
 async def risk_work(at: Place) -> None:
     desk, stores = at.desk, at.stores
     await service_life(at, "risk", ACCOUNT)
+    assert await at.stores.instruments.read(FEED) == listed(FEED)
     await lease_life(at, risk_lease(ACCOUNT))
     desk.risk = (await stores.decisions.claim("risk-0")).epoch
     await desk.decide(signal("r1"))
     await stores.decisions.save(desk.risk, RiskSnapshot(offsets={}, state=b"book"), {"r1": FOLD})
     assert not await stores.journal.known("r1")
     assert len(await stores.journal.in_doubt()) == 1
+    assert await stores.journal.facts() is None
     assert await stores.journal.epoch() == desk.epoch
     await stores.control.read(SCOPES)
     for scope in (account_scope(ACCOUNT), strategy_scope(STRATEGY)):
@@ -243,9 +265,19 @@ async def risk_work(at: Place) -> None:
     assert await stores.prices.read_many(FEED, [TOKEN]) == {TOKEN: QUOTE}
 
 
+async def calls_counted(at: Place) -> None:
+    """Count two calls, the second when the first is over."""
+    assert not await at.stores.pace.take(ACCOUNT, WINDOWS)
+    assert await at.stores.pace.take(ACCOUNT, WINDOWS)
+    await at.stores.harness.advance(1)
+    assert not await at.stores.pace.take(ACCOUNT, WINDOWS)
+
+
 async def engine_work(at: Place) -> None:
     desk, journal = at.desk, at.stores.journal
     await service_life(at, "engine", ACCOUNT)
+    await calls_counted(at)
+    assert await at.stores.instruments.read(FEED) == listed(FEED)
     assert await journal.epoch() == desk.epoch
     assert (await at.stores.prices.read(FEED, TOKEN)).quote == QUOTE
     first = await desk.begin(signal("e1", token=1), orders_per_second=5, scopes=SCOPES)
@@ -263,7 +295,11 @@ async def engine_work(at: Place) -> None:
 
 async def order_tracker_work(at: Place) -> None:
     await service_life(at, "order-tracker", ACCOUNT)
+    await calls_counted(at)
+    assert await at.stores.instruments.read(FEED) == listed(FEED)
+    await lease_life(at, broker_user_lease("AB1234"))
     await _track_journal(at, await lease_life(at, tracker_lease(ACCOUNT)))
+    assert await at.stores.decisions.snapshot() is None
     await at.stores.control.read(SCOPES)
     for scope in SCOPES:
         await at.stores.control.set_latch(latch("kept", scope))
@@ -278,6 +314,9 @@ async def order_tracker_work(at: Place) -> None:
 async def _track_journal(at: Place, lease: int) -> None:
     journal, run_id = at.stores.journal, await at.stores.journal.run_id()
     await journal.adopt(lease, run_id, [entry(signal("t1"), EntryState.SENDING, send_by=1)])
+    await journal.put_facts(lease, BrokerFacts(problem="why"))
+    assert await journal.facts() == BrokerFacts(problem="why")
+    assert await journal.adoptions("d1") == {}
     assert await journal.resolve(lease, "t1", LOST)
     scope = account_scope(ACCOUNT)
     assert await journal.correct(lease, "t1", FILLED, latch("late", scope))
@@ -329,6 +368,8 @@ async def person_work(at: Place) -> None:
     placed = await journal.settle("p1", doubtful.attempt, PLACED, doubtful)
     assert await journal.resting() == await journal.unacknowledged() == [placed]
     assert await journal.fill("p1", placed.revision, CANCELLED)
+    assert await journal.facts() is None
+    assert await journal.ask_adoption(AdoptionRequest(difference_id="d1", by="ann", reason="", asked_at=1))
 
 
 async def platform_person_work(servers: Servers, rights: RoleRights) -> None:

@@ -346,7 +346,7 @@ async def _is_refused(at: Place, deed: Deed) -> bool:
 async def test_another_strategy_works_beside_and_neither_reaches_the_other(together: Servers) -> None:
     desk = await opened(together)
     together.allow("one", ROLES["strategy"])
-    together.allow("two", strategy_rights(KEYS, "other", [ACCOUNT]))
+    together.allow("two", strategy_rights(KEYS, "other", [ACCOUNT], FEED))
     async with place(together, "one", desk) as one, place(together, "two", desk) as two:
         await _claim_other_strategy(two)
         await one.stores.checkpoints.claim(STRATEGY, ACCOUNT)

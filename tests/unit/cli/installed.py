@@ -12,8 +12,10 @@ from alpha_panda.adapters.memory.checkpoints import MemoryCheckpointStore
 from alpha_panda.adapters.memory.control import MemoryControlStore
 from alpha_panda.adapters.memory.database import MemoryDatabase
 from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
+from alpha_panda.adapters.memory.instruments import MemoryInstrumentStore
 from alpha_panda.adapters.memory.journal import MemoryOrderJournal
 from alpha_panda.adapters.memory.leases import MemoryLease
+from alpha_panda.adapters.memory.pace import MemoryOrderPace
 from alpha_panda.adapters.memory.prices import MemoryPriceCache
 from alpha_panda.adapters.memory.statuses import MemoryStatusStore
 from alpha_panda.contracts.codec import decode_event
@@ -177,6 +179,8 @@ class Installation:
                 prices=self.ports.prices,
                 lease=self.ports.lease,
                 statuses=self.ports.statuses,
+                pace=MemoryOrderPace(self.database),
+                instruments=MemoryInstrumentStore(self.database),
                 harness=cast("Any", None),
             )
         )

@@ -25,7 +25,8 @@ state = json.load(open(os.path.join(folder, "state.json")))
 mine = words[: words.index("--")] if "--" in words else words
 options = dict(word.split("=", 1) for word in mine if word.startswith("--") and "=" in word)
 plain = [word for word in mine if not word.startswith("-")]
-record = {"words": words, "stdin": "" if "--stdin" not in mine or "--tty" in mine else sys.stdin.read()}
+reads = ("--stdin" in mine and "--tty" not in mine) or "--filename=-" in mine
+record = {"words": words, "stdin": sys.stdin.read() if reads else ""}
 with open(os.path.join(folder, "calls.jsonl"), "a") as calls:
     calls.write(json.dumps(record) + "\\n")
 namespace = options.get("--namespace", "trading")
@@ -61,7 +62,12 @@ def run(pod=""):
     sys.exit(ran["code"])
 
 
-{"get": get, "exec": run, "logs": run}[plain[0]](*plain[1:])
+def change(*_):
+    if plain[0] in state["refused"]:
+        sys.exit("Error from server (Forbidden): %s is forbidden" % plain[0])
+
+
+{"get": get, "exec": run, "logs": run, "apply": change, "annotate": change}[plain[0]](*plain[1:])
 """
 
 

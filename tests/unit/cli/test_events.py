@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from alpha_panda.compose.watch import Watch, Wish
-from alpha_panda.contracts.events import Envelope
+from alpha_panda.contracts.codec import encode_ticks
+from alpha_panda.contracts.enums import FeedMode
+from alpha_panda.contracts.events import Envelope, TickBatch
 from alpha_panda.ports import Outgoing
 from unit import story_kit as kit
 from unit.cli.installed import START
@@ -61,8 +63,12 @@ def test_filters_leave_what_they_say(site: Operator, words: tuple[str, ...], exp
 
 
 def test_what_is_older_is_not_told(site: Operator) -> None:
+    ticks = encode_ticks(TickBatch("demo", FeedMode.SIMULATED, 1, START, [replace(kit.TICK, ts=START)]))
+    site.run(site.site.produce(Outgoing(kit.TICKS, ticks, partition=2)))
+    assert types(site, "--type", "MARKET_TICKS") == ["MARKET_TICKS"] * 2
     site.site.clock.time += 120 * 1_000_000_000
     assert types(site) == []
+    assert types(site, "--type", "MARKET_TICKS") == ["MARKET_TICKS"]  # the story kit's is of a later year
 
 
 def test_json_lines_are_those_of_a_run_s_file(site: Operator, tmp_path: Path) -> None:

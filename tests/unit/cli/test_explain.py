@@ -1,11 +1,14 @@
 """`alpha-panda explain` as typed: from a file, and from an installation that runs or half runs."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alpha_panda.adapters.memory.decisions import MemoryDecisionStore
+from alpha_panda.adapters.memory.journal import MemoryOrderJournal
 from alpha_panda.contracts.codes import REMEDIES, Code
 from alpha_panda.contracts.enums import OrderStatus
 from alpha_panda.contracts.events import Envelope, Signal
@@ -176,6 +179,45 @@ def test_with_redis_down_the_events_still_tell(operator: Operator) -> None:
     called = operator("explain", A)
     assert called.code == 0
     assert told_of(called)["FILLED"][0].endswith("10 at 2,504.25")
+
+
+def test_a_journal_that_lost_its_memory_does_not_prove_that_nothing_was_sent(operator: Operator) -> None:
+    produce(operator, kit.raw(), kit.validated())
+    called = operator("explain", A)
+    assert called.out.startswith("VALIDATED, OUTCOME NOT KNOWN BUY 10")
+
+
+@pytest.mark.parametrize("more", [(), ("epoch",)])
+@pytest.mark.usefixtures("desk")  # which makes the journal ready
+def test_with_redis_down_a_validated_one_is_not_said_to_be_unsent(
+    operator: Operator, more: tuple[str, ...]
+) -> None:
+    """It may be in doubt: that the journal alone knows."""
+    produce(operator, kit.raw(), kit.validated())
+    assert operator("explain", A).out.startswith("VALIDATED, NOT SENT BUY 10")
+    for operation in ("journal.get", "decisions.get", "get", "find_tag", *more):
+        operator.site.refuse(operation)
+    called = operator("explain", A)
+    assert "NOT SENT" not in called.out
+    assert called.out.startswith("VALIDATED, OUTCOME NOT KNOWN BUY 10")
+
+
+def test_a_redis_that_is_mute_is_waited_for_but_once(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def never(*wanted: object) -> None:
+        asked.append(wanted)
+        await asyncio.Event().wait()
+
+    produce(operator, *FILLED)
+    monkeypatch.setattr(MemoryOrderJournal, "get", never)
+    monkeypatch.setattr(MemoryDecisionStore, "get", never)
+    called = operator("explain", A)
+    assert len(asked) == 1  # and not for each account, before and after the search
+    assert told_of(called)["FILLED"][0].endswith("10 at 2,504.25")
+    assert told_of(called)["Note"] == ["redis was not asked in full: redis: no answer within 0.5 s"]
 
 
 def test_nothing_found_says_how_far_it_looked(operator: Operator, desk: Desk) -> None:

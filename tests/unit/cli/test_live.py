@@ -14,7 +14,7 @@ from alpha_panda.compose.embedded import EmbeddedRun
 from alpha_panda.compose.recorder import Recorder
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EventType, OrderStatus, TradingState
-from alpha_panda.contracts.events import ControlChanged, Envelope
+from alpha_panda.contracts.events import ControlChanged, Envelope, Reconciled
 from alpha_panda.runtime.logging import configure_logging
 from alpha_panda.runtime.settings import Settings
 from unit.compose.kit import (
@@ -49,6 +49,7 @@ EVENTS = [
         ),
         "k",
     ),
+    event(E.RECONCILED, Reconciled(user="u", trading_day="d", reconciled=True), "a"),
 ]
 
 

@@ -1,5 +1,6 @@
 """An order in an events file: found by any of its ids, or said not to be there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,68 @@ def test_books_of_another_account_and_of_long_before_are_left_alone(tmp_path: Pa
     assert made is not None
     assert made.before is not None
     assert (made.before.cash, made.alone) == (1_000_000, True)
+
+
+def test_a_snapshot_from_between_two_fills_is_not_the_one_after(tmp_path: Path) -> None:
+    part = told(OrderStatus.PARTIALLY_FILLED, "4")
+    whole = told(revision=2, ts=ANSWERED_AT + 10 * MS)
+    between = book(ANSWERED_AT + 2 * MS, "990000", "4")
+    end = book(ANSWERED_AT + 15 * MS, "900000", "30")
+    file = write(tmp_path / "f", [BEFORE, raw(), validated(), part, between, whole, end])
+    made = explain_file(file, A).book
+    assert made is not None
+    assert made.after is not None
+    assert (made.after.ts, made.alone) == (end.ts, False)
+
+
+def test_in_a_replay_where_all_have_the_tick_s_time_the_file_s_order_tells_the_book(tmp_path: Path) -> None:
+    """The clock stands while a tick is worked off: the book after the fill has the fill's own time."""
+    theirs = told(signal_id=B)
+    after_theirs = replace(book(ANSWERED_AT, "974949.9872", "10"), id="first")
+    after_ours = replace(book(ANSWERED_AT, "949899.9744", "20"), id="second")
+    later = book(ANSWERED_AT + 60_000 * MS, "1000000", "0")
+    events = [BEFORE, raw(signal(B)), raw(), theirs, after_theirs, told(), after_ours, later]
+    made = explain_file(write(tmp_path / "f", events), A).book
+    assert made is not None
+    assert made.before is not None
+    assert made.after is not None
+    assert (made.before.position, made.after.position, made.alone) == (10, 20, True)
+
+
+@pytest.mark.parametrize("words", [A.upper(), A.replace("-", ""), f" {A.replace('-', '').upper()}"])
+def test_an_id_as_traces_and_logs_write_it_means_it_too(file: Path, words: str) -> None:
+    assert explain_file(file, words).order.signal_id == A
+
+
+def test_what_is_no_text_is_no_id(file: Path) -> None:
+    with pytest.raises(UserInputError, match=r"udcff.* is no id"):
+        explain_file(file, b"\xff\xff\xff\xff\xff\xff\xff\xff".decode(errors="surrogateescape"))
+
+
+def test_a_pipe_is_refused_for_it_could_be_read_but_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserInputError, match="pipe or a device"):
+        explain_file(pipe, A)
+
+
+@pytest.mark.parametrize("cut", [120, 400])  # before its id, and behind it
+def test_a_line_of_the_order_that_can_t_be_read_is_told(tmp_path: Path, file: Path, cut: int) -> None:
+    whole = file.read_bytes().splitlines(keepends=True)
+    kept = [line if b"VALIDATED" not in line else line[:cut] + b"}\n" for line in whole]
+    assert sum(map(len, kept)) < file.stat().st_size
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"".join(kept))
+    made = explain_file(broken, A)
+    assert made.decision is None
+    assert made.notes == ("1 of the file's lines can't be read; it may have been cut off",)
+
+
+def test_line_ends_of_another_system_and_empty_lines_are_no_faults(tmp_path: Path, file: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(file.read_bytes().replace(b"\n", b"\r\n") + b"\r\n\n")
+    assert explain_file(other, A) == explain_file(file, A)
+
+
+def test_a_file_that_ends_before_the_outcome_does_not_say_that_nothing_was_sent(tmp_path: Path) -> None:
+    assert explain_file(write(tmp_path / "f", [raw(), validated()]), A).ending is Ending.UNTOLD

@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
@@ -30,12 +31,19 @@ from alpha_panda.contracts.status_details import (
     RunnerFigures,
     manifests_problem,
 )
-from alpha_panda.contracts.stored import ServiceStatus
-from alpha_panda.errors import SettingsError, UserInputError
+from alpha_panda.contracts.stored import CheckpointClaim, ServiceStatus
+from alpha_panda.errors import (
+    DependencyUnavailableError,
+    MisuseError,
+    SettingsError,
+    UnknownOutcomeError,
+    UserInputError,
+)
 from alpha_panda.runtime.context import Ports, ServiceContext
 from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.registry import find_services
 from alpha_panda.runtime.settings import Settings
+from alpha_panda.testing.servers.ports import free_ports
 from unit.compose.test_live_manifests import ACCOUNT, FEED, STRATEGY, changed
 
 SETTINGS = Settings(manifests_poll_seconds=0.01, status_interval_seconds=0.01, status_ttl_seconds=5)
@@ -50,7 +58,7 @@ class Pod:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = path
         self.file = path / "manifests.yaml"
-        self._ports: Ports = memory_ports(ResourceSet(), SETTINGS, RealClock(), seed=1)[1]
+        self.ports: Ports = memory_ports(ResourceSet(), SETTINGS, RealClock(), seed=1)[1]
         monkeypatch.setattr(process, "service_ports", self._service_ports)
 
     def write(self, *documents: dict[str, Any]) -> None:
@@ -62,7 +70,7 @@ class Pod:
     async def _service_ports(
         self, _: ResourceSet, __: Settings, ___: Manifests | None = None
     ) -> AsyncIterator[Ports]:
-        yield self._ports
+        yield self.ports
 
     @asynccontextmanager
     async def running(self, service: str, resource: str) -> AsyncIterator["asyncio.Task[None]"]:
@@ -81,7 +89,7 @@ class Pod:
     async def status(self, state: str, *, figures: str = "", problem: bool | None = None) -> ServiceStatus:
         """Wait for a status like this."""
         async for _ in RealClock().every(0.01):
-            for status in await self._ports.statuses.all():
+            for status in await self.ports.statuses.all():
                 told = RunnerFigures.of(status.details).state if figures else ""
                 told_problem = manifests_problem(status.details) is not None
                 if (status.state, told) == (state, figures) and problem in (None, told_problem):
@@ -173,9 +181,9 @@ async def test_code_that_raises_before_it_starts_ends_no_process_either(pod: Pod
 
 
 async def test_a_refused_service_is_alive_and_not_ready(pod: Pod) -> None:
-    context = ServiceContext(SETTINGS, pod._ports, ResourceSet(), "momentum", "pod-1")
+    context = ServiceContext(SETTINGS, pod.ports, ResourceSet(), "momentum", "pod-1")
     figures = RunnerFigures(state=REFUSED, message="bad")
-    service = process._idle_service("strategy", context, figures)
+    service = process._idle_service("strategy", context, lambda: "refused: bad", figures.details)
     running = asyncio.create_task(service.run())
     await service.ready.wait()
     async with asyncio.timeout(5):
@@ -230,7 +238,7 @@ async def test_control_follows_the_trading_states(pod: Pod, monkeypatch: pytest.
     pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
     manifests = LiveManifests([pod.path], partial(load_for_pod, [pod.path], False))
     manifests.begin()
-    ports = pod._ports
+    ports = pod.ports
     task = asyncio.create_task(process._control(ports, manifests.resources, SETTINGS, manifests))
 
     async def states_are(*wanted: TradingState) -> None:
@@ -250,3 +258,59 @@ async def test_control_follows_the_trading_states(pod: Pod, monkeypatch: pytest.
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(10):
         await task
+
+
+async def test_a_store_that_is_away_is_waited_for_in_the_process_and_all_is_claimed_anew(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
+    claim, claims = pod.ports.checkpoints.claim, list[str]()
+
+    async def failing(strategy: str, account: str) -> CheckpointClaim:
+        claims.append(strategy)
+        if len(claims) == 1:
+            raise DependencyUnavailableError("redis", "refused")
+        if len(claims) == 2:
+            raise UnknownOutcomeError("no reply to the claim")
+        return await claim(strategy, account)
+
+    monkeypatch.setattr(pod.ports.checkpoints, "claim", failing)
+    async with pod.running("strategy", "Strategy/momentum") as task:
+        assert (await pod.status("running", figures="running")).resource == "momentum"
+        assert not task.done()
+    assert claims == ["momentum"] * 3
+    assert task.exception() is None
+
+
+async def test_what_waiting_does_not_mend_ends_the_process(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod.write(FEED, ACCOUNT, changed(STRATEGY, accounts=["paper"]))
+
+    async def failing(*_: object) -> CheckpointClaim:
+        raise MisuseError("a fault of ours")
+
+    monkeypatch.setattr(pod.ports.checkpoints, "claim", failing)
+    async with pod.running("strategy", "Strategy/momentum") as task:
+        await asyncio.wait([task])
+    assert isinstance(task.exception(), MisuseError)
+
+
+async def test_a_pod_that_waits_for_a_store_answers_probes_and_goes_at_once_when_told_to() -> None:
+    settings = SETTINGS.model_copy(update={"health_port": free_ports(1)[0]})
+    definition, error = find_services()["risk"], DependencyUnavailableError("redis", "refused")
+    waiting = asyncio.create_task(process._signalled_within(3600, definition, settings, error))
+    async with asyncio.timeout(10), aiohttp.ClientSession() as client:
+        answers = dict[str, int]()
+        while len(answers) < 2:
+            await asyncio.sleep(0.01)
+            with suppress(aiohttp.ClientConnectionError):
+                for probe in ("livez", "readyz"):
+                    async with client.get(f"http://127.0.0.1:{settings.health_port}/{probe}") as answer:
+                        answers[probe] = answer.status
+        assert answers == {"livez": 200, "readyz": 503}
+        os.kill(os.getpid(), signal.SIGTERM)  # the probes answer: so its handler is there
+        assert await waiting is True
+
+
+async def test_waiting_ends_by_itself() -> None:
+    error = DependencyUnavailableError("redis", "refused")
+    assert await process._signalled_within(0.01, find_services()["risk"], SETTINGS, error) is False

@@ -137,6 +137,26 @@ async def test_a_budget_ends_the_source_at_exactly_its_ticks(
     assert source.exhausted == (ticks is not None and ticks <= sum(sizes))
 
 
+async def test_what_is_wrong_with_a_source_is_told_through_it() -> None:
+    class Ailing(Batches):
+        def problem(self) -> str:
+            return "log in again"
+
+    assert WatchedSource(Ailing(), TickBudget(None), lambda: None).problem() == "log in again"
+    assert WatchedSource(Batches(), TickBudget(None), lambda: None).problem() == ""
+
+
+async def test_a_batch_that_is_cut_keeps_its_counts_and_its_proof() -> None:
+    class Counted(Batches):
+        async def batches(self, instruments: Sequence[Instrument]) -> AsyncIterator[SourceBatch]:
+            async for batch in super().batches(instruments):
+                batch.bad_rows, batch.conflated, batch.proven = 1, 2, 3
+                yield batch
+
+    (head,) = [batch async for batch in WatchedSource(Counted(4), TickBudget(2), lambda: None).batches(())]
+    assert (len(head.ts), head.bad_rows, head.conflated, head.proven) == (2, 1, 2, 3)
+
+
 async def test_feeds_share_one_budget() -> None:
     budget = TickBudget(5)
     sources = [WatchedSource(Batches(3, 3), budget, lambda: None) for _ in range(2)]

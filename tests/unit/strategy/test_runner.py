@@ -771,4 +771,5 @@ class TestReady:
         status = world.service.get_status()
         assert status.details["cells"] == 1
         assert (status.details["failed"], status.details["signals"], status.details["message"]) == (0, 1, "")
+        assert status.details["feed"] == "demo"
         assert len(LIVES["probe", "paper"]) == 1

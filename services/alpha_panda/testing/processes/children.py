@@ -28,9 +28,13 @@ EXIT_USAGE: Final = 2
 
 
 class Nursery:
-    """The process that forks. Use as an async context manager; leaving kills all that it has forked."""
+    """The process that forks. Use as an async context manager; leaving kills all that it has forked.
 
-    def __init__(self) -> None:
+    `calendars`: which ones the services need, beside 24/7.
+    """
+
+    def __init__(self, calendars: Sequence[str] = ()) -> None:
+        self._calendars = calendars
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._orders = count(1)
@@ -44,6 +48,7 @@ class Nursery:
             "-m",
             "alpha_panda.testing.processes",
             "--nursery",
+            *self._calendars,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=child_environment(),

@@ -19,16 +19,19 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def serve(main: Main) -> None:
-    """Fork what stdin asks for until it closes; then kill what is left."""
+def serve(main: Main, calendars: Sequence[str] = ()) -> None:
+    """Fork what stdin asks for until it closes; then kill what is left. `calendars` are loaded before: each takes seconds."""
     import aiokafka  # noqa: F401, PLC0415 - so that no child has to
     import redis.asyncio  # noqa: F401, PLC0415 - as above
 
     from alpha_panda.adapters.kafka import bus  # noqa: F401, PLC0415 - as above
     from alpha_panda.adapters.redis import journal  # noqa: F401, PLC0415 - as above
+    from alpha_panda.domain.calendars import load_calendar  # noqa: PLC0415 - as above
     from alpha_panda.runtime.registry import find_services  # noqa: PLC0415 - as above
 
     find_services()
+    for name in calendars:
+        load_calendar(name)
     gc.freeze()
     children: set[int] = set()
     waker, woken = _wake_on_child()

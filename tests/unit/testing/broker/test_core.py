@@ -52,6 +52,7 @@ def test_an_order_is_taken_traded_and_shown() -> None:
             status=S.FILLED,
             filled_quantity=Decimal(10),
             average_price=Decimal(100),
+            amount=Decimal(1000),
             fees=Decimal(2),
         ),
     )
