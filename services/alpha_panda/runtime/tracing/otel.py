@@ -134,11 +134,10 @@ class _Recorded(Span):
         return {"trace_id": f"{self._where.trace_id:032x}"}
 
     def set(self, attributes: Attributes) -> None:
-        if not self._ended:
-            self._attributes.update(attributes)
+        self._attributes.update(attributes)
 
     def link(self, context: TraceContext | None) -> None:
-        if context is not None and not self._ended:
+        if context is not None:
             self._links.append(context)
 
     def child(
@@ -157,8 +156,6 @@ class _Recorded(Span):
         return self.child(name, Kind.PRODUCER, {**names.sent(topic), **(attributes or {})}, links=links)
 
     def fail(self, error: BaseException) -> None:
-        if self._ended:
-            return
         if not isinstance(error, Exception):
             self._attributes[names.INTERRUPTED] = True
             return
@@ -177,7 +174,7 @@ class _Recorded(Span):
             self._tracer.ended(self._readable(self._tracer.now() if at is None else at))
 
     def _readable(self, at: int) -> ReadableSpan:
-        """Return it as the SDK exports it."""
+        """Return it as the SDK exports it: a copy, which nothing that comes later changes."""
         links = [Link(_remote(link)) for link in self._links]
         return ReadableSpan(
             name=self._name,
