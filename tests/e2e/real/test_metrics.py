@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 NOT_HERE = {
     catalogue.TOKEN_REMAINING.name,  # this broker wants none
+    *(catalogue.RECONCILED.name, catalogue.RECONCILIATION_DIFFERENCES.name),  # nor does it keep positions
     catalogue.STRATEGY_LIMIT_USE.name,  # these strategies have no limits
     catalogue.SPANS.name,  # no collector
     *(catalogue.BREAKER_STATE.name, catalogue.RETRIES.name),  # nothing fails until a test lets it

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ async def alpha(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, A
     capsys.readouterr()
     code = await asyncio.to_thread(main, [*words, "-o", "json"])
     out, err = capsys.readouterr()
-    return code, json.loads(out or "null") or err
+    answer = out[found.start() :] if (found := re.search(r"^[{[]$", out, re.MULTILINE)) else ""
+    return code, json.loads(
+        answer or "null"
+    ) or err  # a service of this process may have logged meanwhile, too
 
 
 async def activate(site: Site) -> None:

@@ -172,8 +172,8 @@ class BrokerAccount(Resource):
 
     @property
     def live(self) -> bool:
-        """Whether its orders move real money."""
-        return self.spec.zerodha is not None and self.spec.zerodha.live
+        """Whether its orders move real money: what is neither paper nor a dry run does."""
+        return self.spec.paper is None and (self.spec.zerodha is None or self.spec.zerodha.live)
 
     @property
     def broker(self) -> str:
