@@ -43,10 +43,15 @@ test: setup ## Run all tests, over real Kafka and Redis too (ARGS="tests/unit/do
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=25 --durations-min=5 $(ARGS)
 
 .PHONY: e2e
-e2e: setup ## Run the tests of the chart, of a trading day at a local Kite, on a real Kubernetes API server, and on a real node where Linux and root are
+e2e: setup ## Run the tests of the chart, on a real Kubernetes API server, and on a real node where Linux and root are
 	@tools/install-test-tools
 	@tools/install-cluster-tools
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/unit/chart tests/cluster tests/e2e/node tests/e2e/monitoring tests/e2e/kite $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/unit/chart tests/cluster tests/e2e/node tests/e2e/monitoring $(ARGS)
+
+.PHONY: day
+day: setup ## Run a trading day at the local Kite, over real Kafka and Redis, and kill its services at each point (six minutes)
+	@tools/install-test-tools
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/e2e/kite $(ARGS)
 
 .PHONY: cluster
 cluster: setup ## Start a cluster of this machine to try the operator on; until Ctrl-C (ARGS="--simulated": nodes that run nothing)

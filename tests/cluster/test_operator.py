@@ -398,6 +398,8 @@ def test_what_was_missed_while_down_is_made_good(alone: Desk) -> None:
     alone.operator.started()
     all_three(alone)
     alone.until_there("deployment", "momo-strategy")
+    alone.until_there("deployment", "paper-risk")
+    alone.until_there("poddisruptionbudget", "paper-engine")
     assert alone.operator.stop() == 0
     alone.kubectl("delete", "deployment", "momo-strategy")
     alone.kubectl("patch", "deployment", "paper-risk", '--patch={"spec":{"replicas":3}}')

@@ -14,6 +14,7 @@ TARGETS = [
     "clean",
     "cluster",
     "crds",
+    "day",
     "demo",
     "docs",
     "e2e",
