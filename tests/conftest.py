@@ -46,7 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("ci" if os.environ.get("CI") else "dev")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background; children would inherit it
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a shell's job in the background; children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

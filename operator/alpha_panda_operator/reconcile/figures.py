@@ -262,7 +262,7 @@ def _account_figures(view: ResourceView, seen: Seen) -> dict[str, Any]:
         "openOrders": book.open_orders if book else None,
         "inDoubt": TrackerFigures.of(tracker.details).in_doubt if tracker else None,
         "brokerUser": user_of(view),
-        "sessionExpires": _session_end(tracker),
+        "sessionExpires": _session_end(tracker, seen.now),
         "latches": _latches(seen.readings.get(account_scope(view.key.name))),
     }
 
@@ -275,9 +275,10 @@ def _broker(view: ResourceView) -> str:
     return f"{name} (dry run)" if dry else name
 
 
-def _session_end(tracker: ServiceStatus | None) -> str | None:
+def _session_end(tracker: ServiceStatus | None, now: int) -> str | None:
+    """Return until when the log-in is good; None once it is not: a time gone by would read as one to come."""
     until = BrokerFigures.of(tracker.details).token_expires_at if tracker is not None else None
-    return _time(until) if until else None
+    return _time(until) if until and until > now else None
 
 
 def _strategy_figures(view: ResourceView, seen: Seen) -> dict[str, Any]:

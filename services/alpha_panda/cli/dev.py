@@ -79,6 +79,7 @@ def _explain(here: "Addresses") -> None:
         f"  export {ENV_PREFIX}ZERODHA_API_URL={here.url}",
         f"  export {ENV_PREFIX}ZERODHA_WS_URL={here.ws_url}",
         f"  export {ENV_PREFIX}ZERODHA_LOGIN_URL={here.login_url}",
+        f"  export {ENV_PREFIX}BROKER_DIRECTORY=~/.config/alpha-panda/local-kite   # apart from real log-ins",
         "",
         "Log in by `alpha-panda login ACCOUNT`; the first time it asks for",
         f"  api_key     {here.api_key}",

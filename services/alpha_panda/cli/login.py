@@ -106,11 +106,10 @@ def log_in(request: LoginRequest, place: Place, settings: Settings) -> None:
     """
     keys = place.keys()
     session = asyncio.run(_session(request, keys, settings))
-    expected = place.user()
-    if expected and session.user_id != expected:
+    if objection := place.objection(session.user_id):
         raise UserInputError(
-            f"that was a log-in of user {session.user_id}, but account {request.account} is of {expected}; nothing is "
-            "stored. Log out of the broker's page first, and log in as the right user"
+            f"that was a log-in of user {session.user_id}, but {objection}; nothing is stored. To log in as another user, "
+            "log out of the broker's page first"
         )
     where = place.store(session)
     _tell(request, session, where)
@@ -121,19 +120,23 @@ async def _session(request: LoginRequest, keys: Keys, settings: Settings) -> "Se
     from alpha_panda.compose.zerodha import clock_of  # noqa: PLC0415 - as above
 
     page = zerodha.login_url(settings.zerodha_login_url, keys.api_key)
+    warn(f"The app's keys are {keys.where}.")
     if request.callback is None:
         token = _pasted(page)
     else:
         token = await _called_back(page, request.callback, settings.login_wait_seconds)
-    return await zerodha.exchange(
-        RealClock(),
-        url=settings.zerodha_api_url,
-        api_key=keys.api_key,
-        api_secret=keys.api_secret,
-        request_token=token,
-        dies_at=clock_of(settings.zerodha_token_dies_at),
-        request_seconds=settings.zerodha_request_seconds,
-    )
+    try:
+        return await zerodha.exchange(
+            RealClock(),
+            url=settings.zerodha_api_url,
+            api_key=keys.api_key,
+            api_secret=keys.api_secret,
+            request_token=token,
+            dies_at=clock_of(settings.zerodha_token_dies_at),
+            request_seconds=settings.zerodha_request_seconds,
+        )
+    except UserInputError as error:
+        raise UserInputError(f"{error}; the keys used are {keys.where}") from error
 
 
 def _pasted(page: str) -> str:

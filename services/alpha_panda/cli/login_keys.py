@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import typer
 
+from alpha_panda.adapters.clock import RealClock
 from alpha_panda.contracts.resources import KINDS, BrokerAccount, ZerodhaBroker
 from alpha_panda.errors import OutputError, UserInputError
 
@@ -32,10 +33,11 @@ MANAGER = "alpha-panda-login"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What an app at the broker has; the secret is never shown."""
+    """What an app at the broker has; the secret is never shown. `where`: in words, where they are kept."""
 
     api_key: str
     api_secret: str = field(repr=False)
+    where: str = ""
 
 
 class Place(Protocol):
@@ -44,8 +46,8 @@ class Place(Protocol):
     def keys(self) -> Keys:
         """Return the keys; asks a person for what is missing."""
 
-    def user(self) -> str:
-        """Return whose account it is, as far as that is known here; else ""."""
+    def objection(self, user: str) -> str:
+        """Return why no session of this user may be stored; "" if one may."""
 
     def store(self, session: "Session") -> str:
         """Store the session and say where."""
@@ -76,7 +78,8 @@ class Files:
 
     def keys(self) -> Keys:
         """See `Place`; what is typed is kept, so that it is asked for once."""
-        return Keys(self._key(API_KEY, hidden=False), self._key(API_SECRET, hidden=True))
+        where = f"in {self.directory / 'keys'}: delete that folder to be asked for others"
+        return Keys(self._key(API_KEY, hidden=False), self._key(API_SECRET, hidden=True), where)
 
     def _key(self, name: str, *, hidden: bool) -> str:
         path = self.directory / "keys" / name
@@ -95,17 +98,20 @@ class Files:
         warn(f"kept in {path}")
         return text
 
-    def user(self) -> str:
-        """Return the user of the session before: another one is a slip, or another account."""
+    def objection(self, user: str) -> str:
+        """See `Place`. No manifest is at hand; but what is good still is not written over by a slip."""
         from alpha_panda.adapters.zerodha.session import Session  # noqa: PLC0415 - keeps `--help` quick
 
+        file = self.directory / "session" / SESSION_FILE
         try:
-            before = msgspec.json.decode(
-                (self.directory / "session" / SESSION_FILE).read_bytes(), type=Session
-            )
+            before = msgspec.json.decode(file.read_bytes(), type=Session)
         except (OSError, msgspec.DecodeError):
             return ""
-        return before.user_id
+        if before.user_id == user or before.expires_at <= RealClock().now():
+            return ""
+        return (
+            f"the session of {before.user_id} is good still; if the account is of {user} now, delete {file}"
+        )
 
     def store(self, session: "Session") -> str:
         """See `Place`."""
@@ -180,11 +186,12 @@ class Secrets:
             )
         secret = _decoded(data, API_SECRET)
         remedy = f"put it into Secret {name}, or type it at a terminal"
-        return Keys(key, secret or asked(API_SECRET, remedy, hidden=True))
+        where = f"in Secret {name} of namespace {self.namespace}"
+        return Keys(key, secret or asked(API_SECRET, remedy, hidden=True), where)
 
-    def user(self) -> str:
+    def objection(self, user: str) -> str:
         """See `Place`."""
-        return self.spec.user_id
+        return "" if user == self.spec.user_id else f"account {self.account} is of {self.spec.user_id}"
 
     def store(self, session: "Session") -> str:
         """See `Place`."""

@@ -84,6 +84,7 @@ def check(resources: ResourceSet, settings: Settings) -> None:
 
     Raises:
         ManifestError: with all faults found, files of prices that can't be read among them.
+        SettingsError: a live account's journal would be this process's memory: said before anybody is asked for a word.
 
     """
     check_embedded(resources)
@@ -94,6 +95,8 @@ def check(resources: ResourceSet, settings: Settings) -> None:
     ]
     if faults:
         raise ManifestError(faults)
+    if not has_transports(settings):
+        refuse_live_in_memory(resources, settings)
 
 
 def calendar_warnings(resources: ResourceSet, now: int) -> list[str]:

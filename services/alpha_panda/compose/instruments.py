@@ -23,6 +23,7 @@ from alpha_panda.runtime.manifests import Manifests
 from alpha_panda.runtime.settings import Settings
 
 from .lister import Lister, list_faults, list_of
+from .zerodha import login_problem
 
 log = structlog.get_logger()
 
@@ -197,9 +198,15 @@ async def list_at_start(
 
     Raises:
         ManifestError: a symbol is unknown, expired, or not what the manifest says: each with its field.
-        UserInputError: a list can't be had.
+        UserInputError: a list can't be had; or nobody is logged in: with a list that is kept, a run would begin without,
+            and end without a price.
 
     """
+    # Without such a feed the traders are handed in, with log-ins of their own.
+    accounts = plain.accounts.values() if broker_feeds(plain) else ()
+    problems = (login_problem(account, settings, ports.clock) for account in accounts)
+    if problem := next(filter(None, problems), ""):
+        raise UserInputError(problem)
     faults: list[ManifestFault] = []
     listers: list[Lister] = []
     for name in broker_feeds(plain):

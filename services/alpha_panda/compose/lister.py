@@ -68,11 +68,12 @@ async def list_of(feed: MarketFeed, lists: InstrumentLists) -> tuple[InstrumentL
 
 def list_faults(resources: ResourceSet, feed: MarketFeed, listed: InstrumentList) -> Iterator[ManifestFault]:
     """Yield what the list finds wrong with the feed's instruments, as faults of its manifest."""
+    document = resources.document(feed) if listed.faults else None
     for index, item in enumerate(feed.spec.instruments):
-        if item.symbol in listed.faults:
+        if document is not None and item.symbol in listed.faults:
             problem, _, near = listed.faults[item.symbol].partition("; nearest: ")
             field = next((field for field in AGREEING.values() if f" has {field} " in problem), "symbol")
-            yield resources.fault(feed, ("spec", "instruments", index, field), problem, near)
+            yield document.fault(("spec", "instruments", index, field), problem, near)
 
 
 class Lister:

@@ -19,7 +19,7 @@ def refuse_live_in_memory(resources: ResourceSet, settings: Settings) -> None:
         refuse_losses(
             "the journal of orders ends with this process, so that after a restart nobody knows what was sent",
             [
-                f"give {env_name('kafka_bootstrap_servers')} and {env_name('redis_url')} (`make servers` starts both)"
+                f"give {env_name('kafka_bootstrap_servers')} and {env_name('redis_url')}, or --kafka and --redis in `run`"
             ],
         )
 

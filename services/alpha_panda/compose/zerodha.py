@@ -5,12 +5,14 @@ What is imported of its adapter is imported when an account asks for it: a run o
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from datetime import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -39,6 +41,7 @@ from .egress import EgressCheck
 
 if TYPE_CHECKING:
     from alpha_panda.adapters.zerodha.client import KiteClient
+    from alpha_panda.adapters.zerodha.dump import Found
     from alpha_panda.adapters.zerodha.instruments import DumpFiles
     from alpha_panda.adapters.zerodha.orders import ZerodhaTerms
     from alpha_panda.adapters.zerodha.postbacks import PostbackServer
@@ -48,9 +51,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-WITH_PUSHES: Final = 6_000
-"""Instruments of a feed up to which one of its login's three sockets is left for pushes of orders; beyond, the book is
-polled alone (and postbacks are taken)."""
+FOR_PRICES: Final = 2
+"""Sockets that feeds may use of a login's three, for one to be left for pushes of orders; beyond, the book is polled alone
+(and postbacks are taken)."""
 
 LIST_SECONDS: Final = 60.0
 """What the download of the list of all instruments, some 10 MB, may take."""
@@ -59,6 +62,16 @@ LIST_SECONDS: Final = 60.0
 def account_directory(settings: Settings, account: str) -> Path:
     """Return where an account's keys and session are."""
     return Path(settings.broker_directory).expanduser() / account
+
+
+def lists_directory(settings: Settings) -> Path:
+    """Return where the lists of instruments are kept: a folder for each API asked.
+
+    A local Kite's tokens, ticks and lots are made up: taken for the real one's, orders would follow foreign prices.
+    """
+    asked = urlsplit(settings.zerodha_api_url)
+    place = asked.netloc.rpartition("@")[2] + asked.path
+    return Path(settings.zerodha_instruments_directory).expanduser() / re.sub(r"[^A-Za-z0-9.-]", "-", place)
 
 
 def clock_of(text: str) -> time:
@@ -118,15 +131,24 @@ class KiteLists:
 
     def __init__(self, files: "DumpFiles") -> None:
         self._files = files
+        self._asked: object = None
+        self._found: Found | None = None
 
     def day(self) -> str:
         """See the port."""
         return self._files.day().isoformat()
 
     async def find(self, symbols: Collection[str], lot_sizes: Mapping[str, Decimal]) -> ListedSymbols:
-        """See the port. The file is walked in a thread: a list of 100,000 rows takes a second or two."""
-        dump = await self._files.dump()
-        found = await asyncio.to_thread(dump.find, symbols, self._files.today(), lot_sizes)
+        """See the port. The file is walked in a thread: a list of 100,000 rows takes a second or two.
+
+        It is walked once for one question: while no newer list can be had, as on a week-end, somebody asks every while.
+        """
+        dump, today = await self._files.dump(), self._files.today()
+        asked = (dump.path, dump.day, today, tuple(symbols), dict(lot_sizes))
+        if self._found is None or asked != self._asked:
+            self._found = await asyncio.to_thread(dump.find, symbols, today, lot_sizes)
+            self._asked = asked
+        found = self._found
         return ListedSymbols(
             day=dump.day.isoformat(),
             today=dump.day >= self._files.day(),
@@ -231,7 +253,9 @@ class Kites:
             pushes = OrderPushes(spec.user_id, instruments)
             async with AsyncExitStack() as stack:
                 if port:
-                    await stack.enter_async_context(_postbacks(port, session, pushes.take_order))
+                    # Its checksum covers an order's id and time, not its status: whoever can change one could end an order
+                    # that lives. So a postback says no more than that the book is worth reading.
+                    await stack.enter_async_context(_postbacks(port, session, lambda _: pushes.missed()))
                 pushed = (
                     order_updates(
                         pushes,
@@ -276,7 +300,7 @@ class Kites:
         settings = self._settings
         session = self.session(login_of(resources, feed))
         files = DumpFiles(
-            Path(settings.zerodha_instruments_directory).expanduser(),
+            lists_directory(settings),
             dump_fetch(settings.zerodha_api_url, session, seconds=LIST_SECONDS),
             self._clock,
             ready_at=clock_of(settings.instruments_reload_at),
@@ -317,6 +341,17 @@ def login_of(resources: ResourceSet, feed: MarketFeed) -> BrokerAccount:
     return account
 
 
+def login_problem(account: BrokerAccount, settings: Settings, clock: Clock) -> str:
+    """Return why an account has no valid session on this machine, and what to type; "" if it has, or needs none."""
+    from alpha_panda.adapters.zerodha.session import SessionFile  # noqa: PLC0415 - see above
+
+    spec = account.spec.zerodha
+    if spec is None:
+        return ""
+    found = SessionFile(account_directory(settings, account.name), clock, spec.user_id).problem()
+    return f"{account.ref}: {found} (log in first: alpha-panda login {account.name})" if found else ""
+
+
 def egress_check(account: BrokerAccount, settings: Settings, clock: Clock) -> EgressCheck | None:
     """Return what looks whether orders leave from the account's registered address; None: nobody can tell."""
     expected = _broker(account).egress_ip
@@ -332,14 +367,15 @@ def egress_check(account: BrokerAccount, settings: Settings, clock: Clock) -> Eg
 
 
 def has_socket_left(resources: ResourceSet, account: str) -> bool:
-    """Whether the feeds that use the account's login leave it a socket for pushes of its orders."""
-    used = (feed.spec.source.zerodha for feed in resources.feeds.values())
-    lengths = [
-        len(feed.symbols)
-        for feed, spec in zip(resources.feeds.values(), used, strict=True)
-        if spec is not None and spec.account == account
-    ]
-    return sum(lengths) <= WITH_PUSHES
+    """Whether the feeds that use the account's login leave it a socket for pushes of its orders: each has its own."""
+    from alpha_panda.adapters.zerodha.source import PER_SOCKET  # noqa: PLC0415 - see above
+
+    feeds = (
+        feed
+        for feed in resources.feeds.values()
+        if feed.spec.source.zerodha is not None and feed.spec.source.zerodha.account == account
+    )
+    return sum(-(-len(feed.symbols) // PER_SOCKET) for feed in feeds) <= FOR_PRICES
 
 
 def terms_of(spec: ZerodhaBroker) -> "ZerodhaTerms":

@@ -23,7 +23,7 @@ class Pushes:
     Args:
         updates: the broker's.
         clock: for the wait after an error.
-        wait: seconds of that wait, and between two readings at least.
+        wait: seconds of that wait. Between readings that go well there is none but what the broker's limits on calls ask.
         take: brings the journal in line with one row.
         read: reads the book.
         failed: is told of an error that passes by itself.

@@ -172,10 +172,15 @@ class Strays:
 
 
 def _entry_by_tag(row: BrokerRow, by_tag: Mapping[str, JournalEntry]) -> JournalEntry | None:
+    """Return the entry of the row's tag if it is of this very order.
+
+    Which one it is the broker's id tells, once it is known: a person may have changed its quantity since.
+    """
     entry = by_tag.get(row.tag)
     if entry is None or entry.broker_order_id not in ("", row.broker_order_id):
         return None
-    return entry if matching_row(entry, (row,)) is not None else None
+    same = entry.signal if not entry.broker_order_id else replace(entry.signal, quantity=row.quantity)
+    return entry if matching_row(replace(entry, signal=same), (row,)) is not None else None
 
 
 def _is_over(row: BrokerRow, entry: JournalEntry | None) -> bool:

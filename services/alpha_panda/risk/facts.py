@@ -138,8 +138,9 @@ class FactFinder:
         """Take note of a stored decision's time. A share in what somebody else has traded is no order of anybody's."""
         if group_of(decision.signal_id) is not None:
             return
-        self.reserve.note(decision)
         terms = self._terms()
+        if wanted(terms.account):  # nobody else's is ever read, nor would it be emptied
+            self.reserve.note(decision)
         runaway = runaway_of(terms.limits.get(decision.signal.strategy_id, NO_LIMITS), terms.account_limits)
         keep = SECOND_NS if runaway is None else nanoseconds(runaway.seconds)
         day = terms.rules.trading_day(decision.decided_at)

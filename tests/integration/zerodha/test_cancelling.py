@@ -1,13 +1,18 @@
 """Cancelling at Kite, which answers 200 to what it will do, not to what is done. On virtual time."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
+from alpha_panda.adapters.zerodha.pace import PaceLimits
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, TradingState
+from alpha_panda.contracts.enums import EntryState, OrderType, TradingState
 from alpha_panda.contracts.scopes import account_scope
 from alpha_panda.testing.kite import faults
-from alpha_panda.testing.kite.config import Delays
+from alpha_panda.testing.kite.config import Delays, Limits
 from alpha_panda.testing.kite.faults import CancelFault, Wire
+from alpha_panda.testing.kite.traders import terms_of
 from integration.broker.live_kit import S
 
 from .kite_kit import KiteLive, live
@@ -108,6 +113,26 @@ async def test_a_halt_cancels_again_and_again_until_it_is_done() -> None:
         await pipeline.check(signal)
 
 
+def _limited(pipeline: KiteLive) -> None:
+    pipeline.traders._terms = lambda core: replace(terms_of(core), limits=PaceLimits())
+    pipeline.kite.configure(limits=Limits(), delays=Delays(cancel_pending=0.2))
+
+
+async def test_a_halt_cancels_as_fast_as_kite_takes_it() -> None:
+    """Looking whether each is done must not take the time of those that are not asked for yet."""
+    async with live(_limited) as pipeline:
+        for _ in range(40):
+            await pipeline.price()
+            await pipeline.buy("1", order_type=OrderType.LIMIT, limit="1300")
+            await pipeline.advance(0.5)
+        assert len(await pipeline.stores().journal.resting()) == 40
+        await pipeline.set_state(account_scope("paper"), TradingState.HALTED)
+        await pipeline.advance(8)  # 40 at 8 a second, and a book
+        assert not await pipeline.stores().journal.resting()
+        assert pipeline.calls("cancel") == 40
+        assert not [order for order in pipeline.kite.orders.values() if order.open]
+
+
 async def test_a_cancelled_order_ends_with_the_money_of_its_trades() -> None:
     """Its history says 200 shares at some average; what they cost stands among the trades, which come later."""
     async with live() as pipeline:
@@ -117,6 +142,28 @@ async def test_a_cancelled_order_ends_with_the_money_of_its_trades() -> None:
         await pipeline.cancel(signal)
         await pipeline.advance(4)
         assert pipeline.last(signal)[::2] == ("CANCELLED", 5)
+        await pipeline.check(signal)
+
+
+@pytest.mark.parametrize("quantity", [6, 20])
+@pytest.mark.parametrize("end", ["fills", "is cancelled"])
+async def test_an_order_whose_quantity_a_person_changes_stays_the_strategys_own(
+    quantity: int, end: str
+) -> None:
+    async with live() as pipeline:
+        signal = await resting(pipeline)
+        order = pipeline.kite.orders[pipeline.only_order()]
+        changed = replace(order.terms, quantity=quantity)
+        pipeline.kite.desk.modify(order, changed, pipeline.clock.now())
+        await pipeline.advance(3)
+        if end == "fills":
+            pipeline.kite.fill(order.order_id, quantity, Decimal(1400), pipeline.clock.now())
+            await pipeline.advance(3)
+        else:
+            await pipeline.cancel(signal)
+        filled = quantity if end == "fills" else 5
+        assert pipeline.last(signal)[::2] == ("FILLED" if end == "fills" else "CANCELLED", filled)
+        assert await pipeline.latches() == []
         await pipeline.check(signal)
 
 

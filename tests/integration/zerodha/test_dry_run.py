@@ -69,6 +69,10 @@ def manifests(tmp_path: Path, **instead: str) -> ResourceSet:
     return load([folder])
 
 
+def found(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.rglob(pattern))
+
+
 async def ended(run: EmbeddedRun, events: BytesIO, wanted: str) -> list[dict[str, Any]]:
     """Run until an event of the type is written, and return all events."""
     running = asyncio.create_task(run.run())
@@ -110,6 +114,22 @@ async def test_all_is_done_but_the_call(kite: KiteServer, settings: Settings, tm
 async def test_nothing_starts_without_a_log_in(settings: Settings, tmp_path: Path) -> None:
     run = EmbeddedRun(manifests(tmp_path), settings, RunOptions())
     with pytest.raises(UserInputError, match="log in first: alpha-panda login kite"):
+        await asyncio.wait_for(run.run(), SECONDS)
+
+
+async def test_nothing_starts_without_a_log_in_of_today_though_a_list_is_kept(
+    kite: KiteServer, settings: Settings, tmp_path: Path
+) -> None:
+    log_in(kite, tmp_path)
+    resources = manifests(tmp_path)
+    await asyncio.wait_for(EmbeddedRun(resources, settings, RunOptions(duration=0.1)).run(), SECONDS)
+    assert found(tmp_path / "lists", "*.csv")
+    for file in found(tmp_path, "session.json"):
+        file.unlink()
+    run = EmbeddedRun(resources, settings, RunOptions(duration=0.1))
+    with pytest.raises(
+        UserInputError, match=r"BrokerAccount/kite: no session.*log in first: alpha-panda login kite"
+    ):
         await asyncio.wait_for(run.run(), SECONDS)
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from alpha_panda.cli.confirming import check_egress, confirm_live
 from alpha_panda.compose.egress import EgressCheck
+from alpha_panda.compose.embedded import check
 from alpha_panda.contracts.manifests import ResourceSet
-from alpha_panda.errors import UserInputError
+from alpha_panda.errors import SettingsError, UserInputError
 from alpha_panda.runtime.settings import Settings
 from cases.wrong_manifests import ACCOUNT, DRY, FEED, KITE, KITE_FEED, Manifest, changed
 
@@ -60,6 +61,16 @@ def test_nobody_at_a_terminal_means_no(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserInputError, match="say so with --live"):
         confirm_live(LIVE, live=False)
     confirm_live(LIVE, live=True)
+
+
+def test_a_journal_that_would_be_lost_is_refused_before_anybody_types_a_word() -> None:
+    with pytest.raises(
+        SettingsError, match=r"journal of orders ends with this process.* --kafka and --redis in `run`"
+    ):
+        check(LIVE, Settings())
+    check(LIVE, Settings(kafka_bootstrap_servers="localhost:1", redis_url="redis://localhost:1"))
+    check(LIVE, Settings(journal_require_durable=False))
+    check(HARMLESS, Settings())
 
 
 def test_paper_and_dry_runs_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import pytest
 
+from alpha_panda.adapters.clock import RealClock
 from alpha_panda.cli import login, login_keys
 from alpha_panda.cli.login_callback import Callback
 from alpha_panda.contracts.units import SECOND_NS
@@ -209,20 +210,50 @@ class TestFiles:
         assert alpha("login", "kite").code == 2
         assert (account / "session" / "session.json").read_bytes() == before
 
-    def test_another_user_than_before_is_refused(
+    def test_another_user_s_session_that_is_good_still_is_not_written_over(
         self, alpha: Alpha, kite: Kite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         account = keep_keys(tmp_path, kite)
-        (account / "session").mkdir()
-        before = {"user_id": "ZZ0000", "api_key": "k", "access_token": "t", "login_at": 1, "expires_at": 2}
-        (account / "session" / "session.json").write_text(json.dumps(before))
+        file, before = self.kept_session(account, RealClock().now() + 3_600 * SECOND_NS)
         typed(monkeypatch, kite.request_token())
         called = alpha("login", "kite")
         assert called.code == 2
-        assert (
-            "that was a log-in of user AB1234, but account kite is of ZZ0000; nothing is stored" in called.err
+        assert "that was a log-in of user AB1234, but the session of ZZ0000 is good still" in called.err
+        assert f"delete {file}; nothing is stored" in called.err, "else nobody gets out of it"
+        assert json.loads(file.read_text()) == before
+
+    def test_a_slip_of_yesterday_locks_nobody_out(
+        self, alpha: Alpha, kite: Kite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account = keep_keys(tmp_path, kite)
+        file, _ = self.kept_session(account, 2)
+        typed(monkeypatch, kite.request_token())
+        assert alpha("login", "kite").code == 0
+        assert json.loads(file.read_text())["user_id"] == "AB1234"
+
+    @staticmethod
+    def kept_session(account: Path, expires_at: int) -> tuple[Path, dict[str, Any]]:
+        session = {
+            "user_id": "ZZ0000", "api_key": "k", "access_token": "t", "login_at": 1, "expires_at": expires_at,
+        }  # fmt: skip
+        file = account / "session" / "session.json"
+        file.parent.mkdir()
+        file.write_text(json.dumps(session))
+        return file, session
+
+    def test_it_says_where_the_keys_are_that_a_broker_refuses(
+        self, alpha: Alpha, kite: Kite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Terminal(monkeypatch, api_key="mistyped", api_secret=API_SECRET, Paste=kite.request_token())
+        called = alpha("login", "kite")
+        assert called.code == 2
+        way_out = f"in {tmp_path}/accounts/kite/keys: delete that folder to be asked for others"
+        assert called.err.count(way_out) == 2, (
+            "beside the page, where a browser may show no more than an error, and after"
         )
-        assert json.loads((account / "session" / "session.json").read_text()) == before
+        (tmp_path / "accounts" / "kite" / "keys" / "api_key").unlink()
+        Terminal(monkeypatch, api_key=API_KEY, Paste=kite.request_token())
+        assert alpha("login", "kite").code == 0
 
     def test_a_broker_that_is_away_is_no_user_s_fault(
         self, alpha: Alpha, kite: Kite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

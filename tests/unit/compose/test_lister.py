@@ -3,14 +3,16 @@
 import copy
 from collections.abc import Collection, Mapping
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from alpha_panda.adapters.memory.database import EMPTY_IMAGE
 from alpha_panda.adapters.memory.instruments import MemoryInstrumentStore
 from alpha_panda.compose.lister import Lister, list_faults, list_of
 from alpha_panda.contracts.instruments import Instrument
-from alpha_panda.contracts.manifests import ResourceSet
+from alpha_panda.contracts.manifests import ResourceSet, load_manifests
 from alpha_panda.contracts.stored import InstrumentList
 from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda.ports import ListedSymbols
@@ -212,6 +214,23 @@ async def test_a_symbol_that_is_not_listed_is_a_fault_of_its_line_with_the_neare
         "NSE:X, NSE:Y",
     )
     assert fault.resource == "MarketFeed/nse"
+
+
+async def test_the_line_of_a_symbol_is_told_though_nobody_keeps_the_files_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "feed.yaml"
+    documents = [copy.deepcopy(KITE), changed(KITE_FEED, {"spec/instruments/2/symbol": "NSE:MM"})]
+    file.write_text(yaml.safe_dump_all(documents))
+    resources = load_manifests([file])
+    feed = resources.feeds["nse"]
+    listed, _ = await list_of(feed, Broker())
+    (fault,) = list_faults(resources, feed, listed)
+    line = next(number for number, text in enumerate(file.read_text().splitlines(), 1) if "NSE:MM" in text)
+    assert (fault.file, fault.document, fault.line) == (str(file), 2, line)
+    begins = resources.origins[feed.ref].line
+    file.write_text("# changed since\n" + file.read_text().replace("NSE:INFY", "NSE:TCS"))
+    assert [fault.line for fault in list_faults(resources, feed, listed)] == [begins]
+    file.unlink()
+    assert [fault.line for fault in list_faults(resources, feed, listed)] == [begins]
 
 
 async def test_lot_sizes_of_the_manifest_alone_are_handed_on() -> None:

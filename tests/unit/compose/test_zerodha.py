@@ -1,20 +1,33 @@
 """Zerodha by the manifests' words: what is handed to its adapter, and what is shared within a process."""
 
+import asyncio
 import copy
 import json
+from collections.abc import Callable, Collection
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.adapters.memory.pace import MemoryOrderPace
+from alpha_panda.adapters.zerodha.dump import Found
+from alpha_panda.adapters.zerodha.instruments import DumpFiles
 from alpha_panda.compose.egress import EgressCheck
 from alpha_panda.compose.ports import memory_ports
 from alpha_panda.compose.safety import refuse_live_in_memory
 from alpha_panda.compose.traders import ManifestTraders, has_live_accounts
-from alpha_panda.compose.zerodha import Kites, ZerodhaAccount, has_socket_left, login_of, terms_of
+from alpha_panda.compose.zerodha import (
+    KiteLists,
+    Kites,
+    ZerodhaAccount,
+    has_socket_left,
+    lists_directory,
+    login_of,
+    terms_of,
+)
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, FeedMode
 from alpha_panda.contracts.manifests import ResourceSet
@@ -119,6 +132,121 @@ def test_a_feed_of_three_sockets_leaves_none_for_pushes(count: int, left: bool) 
     resources = loaded(changed(KITE_FEED, {"spec/instruments": symbols}), KITE, DRY)
     assert has_socket_left(resources, "kite") is left
     assert has_socket_left(resources, "dry"), "the feed uses another log-in"
+
+
+@pytest.mark.parametrize(
+    ("counts", "left"),
+    [((10, 10), True), ((3_000, 3_000), True), ((3_001, 10), False), ((10, 10, 10), False)],
+)
+def test_each_feed_of_a_log_in_has_sockets_of_its_own(counts: tuple[int, ...], left: bool) -> None:
+    feeds = [
+        changed(
+            KITE_FEED,
+            {
+                "metadata/name": "nse" if not feed else f"nse-{feed}",
+                "spec/instruments": [{"symbol": f"NSE:S{number}"} for number in range(count)],
+            },
+        )
+        for feed, count in enumerate(counts)
+    ]
+    assert has_socket_left(loaded(*feeds, KITE, DRY), "kite") is left
+
+
+def test_the_lists_of_a_local_kite_are_never_taken_for_the_real_one_s(settings: Settings) -> None:
+    real = settings.model_copy(update={"zerodha_api_url": "https://api.kite.trade"})
+    local = settings.model_copy(update={"zerodha_api_url": "http://127.0.0.1:8600"})
+    other = settings.model_copy(update={"zerodha_api_url": "http://127.0.0.1:8601"})
+    folders = {lists_directory(each) for each in (real, local, other)}
+    assert len(folders) == 3
+    assert lists_directory(real).name == "api.kite.trade"
+    root = Path(settings.zerodha_instruments_directory).expanduser()
+    assert all(folder.parent == root for folder in folders)
+
+
+def test_lists_are_kept_where_the_settings_say(
+    settings: Settings, kites: Kites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def files(folder: Path, *_: object, **__: object) -> DumpFiles:
+        made.append(folder)
+        return cast("DumpFiles", None)
+
+    monkeypatch.setattr("alpha_panda.adapters.zerodha.instruments.DumpFiles", files)
+    kites.lists(BOTH, BOTH.feeds["nse"])
+    assert made == [lists_directory(settings)]
+
+
+async def test_a_list_is_walked_once_for_one_question() -> None:
+    walked: list[tuple[str, ...]] = []
+
+    class Dump:
+        def __init__(self, day: date) -> None:
+            self.day, self.path = day, Path(f"list-{day}")
+
+        def find(self, symbols: Collection[str], *_: object) -> Found:
+            walked.append(tuple(symbols))
+            return Found()
+
+    class Files:
+        newest = date(2026, 11, 20)
+
+        async def dump(self) -> Dump:
+            return Dump(self.newest)
+
+        def today(self) -> date:
+            return date(2026, 11, 22)
+
+        def day(self) -> date:
+            return date(2026, 11, 22)
+
+    files = Files()
+    lists = KiteLists(cast("DumpFiles", files))
+    for _ in range(3):
+        assert not (await lists.find(["NSE:A"], {})).today
+    assert walked == [("NSE:A",)]
+    await lists.find(["NSE:A", "NSE:B"], {})
+    await lists.find(["NSE:A", "NSE:B"], {"NSE:B": Decimal(5)})
+    files.newest = date(2026, 11, 22)
+    assert (await lists.find(["NSE:A", "NSE:B"], {"NSE:B": Decimal(5)})).today
+    assert walked == [("NSE:A",), *[("NSE:A", "NSE:B")] * 3]
+
+
+async def test_a_postback_is_a_reason_to_read_the_book_and_ends_no_order_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: asyncio.Queue[Callable[[bytes], None]] = asyncio.Queue()
+
+    class Server:
+        def __init__(self, port: int, _: object, deliver: Callable[[bytes], None]) -> None:
+            assert port == 8600
+            taken.put_nowait(deliver)
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr("alpha_panda.adapters.zerodha.postbacks.PostbackServer", Server)
+    monkeypatch.setattr("alpha_panda.compose.zerodha.has_socket_left", lambda *_: False)
+    stores = memory_stores()
+    settings = Settings(broker_directory=str(tmp_path), postback_port=8600)
+    kites = Kites(settings, RealClock(), MemoryOrderPace(cast("Any", stores.instruments).database))
+    updates = cast("ZerodhaAccount", kites.trader(BOTH, "dry")).order_updates()
+    coming = asyncio.ensure_future(anext(updates))
+    try:
+        async with asyncio.timeout(20):
+            deliver = await taken.get()
+            changed_on_its_way = {
+                "order_id": "1", "status": "CANCELLED", "exchange": "NSE", "tradingsymbol": "RELIANCE",
+                "transaction_type": "BUY", "quantity": 1, "filled_quantity": 0, "user_id": "CD5678",
+            }  # fmt: skip
+            deliver(json.dumps(changed_on_its_way).encode())
+            assert await coming is None
+    finally:
+        coming.cancel()
+        await cast("Any", updates).aclose()
 
 
 def test_real_money_is_what_live_means() -> None:

@@ -242,6 +242,39 @@ async def test_our_tag_on_another_order_is_a_stray(desk: Desk, other: dict[str, 
     assert (await desk.entry(entry.signal)).state is EntryState.LOST
 
 
+@pytest.mark.parametrize("quantity", [6, 20])
+async def test_an_order_whose_quantity_a_person_changed_is_the_same_by_the_brokers_id(
+    desk: Desk, quantity: int
+) -> None:
+    entry = await desk.place(desk.limit())
+    changed = {"broker_order_id": entry.broker_order_id, "quantity": Decimal(quantity)}
+    (part,) = await settle(
+        desk, row(entry, status=OrderStatus.PARTIALLY_FILLED, filled_quantity=Decimal(4), **changed)
+    )
+    assert (part.signal_id, part.state, part.filled_quantity) == (
+        entry.signal_id,
+        EntryState.PARTIALLY_FILLED,
+        4,
+    )
+    (full,) = await settle(desk, row(entry, filled_quantity=Decimal(quantity), **changed))
+    assert (full.signal_id, full.state, full.filled_quantity) == (
+        entry.signal_id,
+        EntryState.FILLED,
+        quantity,
+    )
+    assert await latches(desk) == []
+
+
+@pytest.mark.parametrize("other", [{"side": "SELL"}, {"instrument_token": 1}])
+async def test_an_order_of_another_side_or_instrument_is_a_stray_whatever_its_id(
+    desk: Desk, other: dict[str, Any]
+) -> None:
+    entry = await desk.place(desk.limit())
+    (booked,) = await settle(desk, row(entry, broker_order_id=entry.broker_order_id, **other))
+    assert booked.signal_id == f"external:{entry.broker_order_id}"
+    assert await latches(desk) == [f"stray-{entry.broker_order_id}"]
+
+
 async def test_a_resting_order_follows_its_row(desk: Desk) -> None:
     entry = await desk.place(desk.limit())
     same = {"broker_order_id": entry.tag}

@@ -10,6 +10,7 @@ from alpha_panda.adapters.memory.prices import MemoryPriceCache
 from alpha_panda.contracts.enums import EntryState, SignalClass, TradingState
 from alpha_panda.contracts.scopes import PLATFORM, account_scope, strategy_scope
 from alpha_panda.errors import UndecodableRecordError
+from alpha_panda.risk.reserve import Reserve
 from alpha_panda.testing.taps import Harm
 from unit.risk.world import ACCOUNT, BUY, RELIANCE, SELL, TCS, RiskWorld, documents, signal
 
@@ -296,3 +297,17 @@ class TestPace:
             await world.restart()
             assert world.codes() == {"s2": "RUNAWAY_LOOP"}
             assert len(await world.latches(strategy_scope("alpha"))) == 1
+
+
+async def test_of_a_paper_account_nothing_is_kept_for_a_brokers_cash(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody reads what was kept nobody forgets it: a process lives for days."""
+    noted: list[object] = []
+    monkeypatch.setattr(Reserve, "note", lambda _, decision: noted.append(decision))
+    world = await RiskWorld(clock).open()
+    async with world.running():
+        await world.signal("s1")
+        assert world.codes() == {}
+        assert [decision for decision, _ in world.told()]
+    assert noted == []

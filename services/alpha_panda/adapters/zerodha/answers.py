@@ -77,6 +77,17 @@ def place_outcome(exchange: Exchange) -> Outcome:
     return _taken(exchange) if exchange.status == OK else _refused(exchange)
 
 
+def unwelcome(exchange: Exchange) -> Code | None:
+    """Return why Kite refuses whoever calls, whatever the call is: too often, or from another address; else None."""
+    if not isinstance(exchange, Answer):
+        return None
+    if exchange.status == TOO_MANY:
+        return Code.RATE_LIMIT
+    envelope = parsed(exchange.body, Envelope) if exchange.status == FORBIDDEN else None
+    message = envelope.message if envelope is not None else None
+    return Code.EGRESS_IP_REFUSED if message and _ADDRESS.search(message) else None
+
+
 def data_of(exchange: Exchange, kind: type[T]) -> T | None:
     """Return the data of a success as `kind`; None for anything else."""
     if not isinstance(exchange, Answer) or exchange.status != OK:

@@ -10,6 +10,7 @@ from alpha_panda.contracts.units import nanoseconds
 from alpha_panda.ports import Clock
 
 from .orders import Request
+from .restraint import Restraint
 from .session import Session, SessionFile
 from .wire import Envelope, parsed
 
@@ -44,6 +45,7 @@ class KiteClient:
         self._clock = clock
         self._session = session
         self._request_ns = nanoseconds(request_seconds)
+        self._restraints = {method: Restraint(clock) for method in ("GET", "POST", "DELETE")}
         self._orders = OneShotClient(clock, url, send_within=send_within)
         self._readings = OneShotClient(
             clock, url, send_within=request_seconds, keep_alive=_KEEP_READING, longest_body=LONGEST_BOOK
@@ -76,7 +78,11 @@ class KiteClient:
         session = self._session.current()
         if session is None:
             return NotSent(Code.ACCESS_TOKEN_EXPIRED, self._session.problem())
+        restraint = self._restraints[request.method]
+        if (held := restraint.held()) is not None:
+            return held
         exchange = await self._call(request, deadline, authorized(session))
+        restraint.heed(exchange)
         if refuses_token(exchange):
             self._session.mark_dead(session.access_token)
         return exchange

@@ -19,6 +19,8 @@ from typing import Final
 from alpha_panda.contracts.instruments import Instrument
 from alpha_panda.errors import DependencyUnavailableError
 
+from .wire import IN_LOTS, LOTS_NOT_KNOWN
+
 SERVICE: Final = "zerodha instruments"
 """Name of the dependency in errors."""
 
@@ -33,8 +35,9 @@ INDEX: Final = "INDEX"
 INDEX_TICK: Final = Decimal("0.05")
 """Of an index whose row has none: some have 0, and prices are put on the grid of their tick size."""
 
-IN_LOTS: Final = frozenset({"MCX"})
-"""Exchanges where the list's lot size is 1, of a lot: what a lot is, and so what it costs, stands nowhere in the list."""
+LOTS_UNTOLD: Final = IN_LOTS | LOTS_NOT_KNOWN
+"""Exchanges where the list's lot size is 1, of a lot, or may be that: what a lot is, and so what it costs (a thousand
+dollars, a hundred barrels), stands nowhere in the list."""
 
 MOST_BAD: Final = 0.05
 """Share of senseless rows beyond which the whole list is not believed."""
@@ -279,7 +282,7 @@ def _judged(
         )
     if row.expiry is not None and row.expiry < today:
         return Fault(symbol, Trouble.EXPIRED, f"{symbol} expired on {row.expiry}")
-    if row.exchange in IN_LOTS and lot_size is None:
+    if row.exchange in LOTS_UNTOLD and row.kind != INDEX and lot_size is None:
         return Fault(
             symbol,
             Trouble.UNUSABLE,

@@ -11,6 +11,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final
@@ -22,14 +23,19 @@ from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.errors import DependencyUnavailableError
 from alpha_panda.ports import Clock
 
+from .client import FORBIDDEN, TOKEN_EXCEPTION
 from .dump import SERVICE, InstrumentDump
 from .session import IST, SessionFile
+from .wire import Envelope, parsed
 
 READY_AT: Final = time(8, 30)
 """India's time at which the day's list can be had: Zerodha makes it once, early in the morning."""
 
 LONGEST_LIST: Final = 128 * 1024 * 1024
 """Bytes of a list that are read; a real one is about ten million."""
+
+LONGEST_REFUSAL: Final = 64 * 1024
+"""Bytes of a refusal that are read."""
 
 KEPT: Final = 3
 """Lists that stay in the directory."""
@@ -64,11 +70,21 @@ def dump_fetch(api_url: str, session: SessionFile, *, seconds: float, path: str 
                 ) as client,
                 client.get(api_url.rstrip("/") + path, headers=headers, allow_redirects=False) as answer,
             ):
+                if await _refuses_token(answer):
+                    session.mark_dead(current.access_token)  # else it would be asked with it every while
+                    raise DependencyUnavailableError(SERVICE, session.problem())
                 return await _body(answer)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # the words of some hold the token
             raise DependencyUnavailableError(SERVICE, type(error).__name__) from None
 
     return fetch
+
+
+async def _refuses_token(answer: aiohttp.ClientResponse) -> bool:
+    if answer.status != FORBIDDEN:
+        return False
+    envelope = parsed(await answer.content.read(LONGEST_REFUSAL), Envelope)
+    return envelope is not None and envelope.error_type == TOKEN_EXCEPTION
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:
@@ -109,6 +125,7 @@ class DumpFiles:
         self._ready_at = ready_at
         self._max_age_days = max_age_days
         self._lock = asyncio.Lock()
+        self._warned: tuple[date, date, str] | None = None
 
     def today(self) -> date:
         """Return India's date."""
@@ -140,7 +157,8 @@ class DumpFiles:
         body = await self._fetch()
         dump = await asyncio.to_thread(self._stored, body, day, kept)
         for old in kept[KEPT - 1 :]:
-            old.path.unlink(missing_ok=True)
+            with suppress(OSError):  # another's file in a directory that is shared
+                old.path.unlink()
         return dump
 
     def _stored(self, body: bytes, day: date, kept: list[InstrumentDump]) -> InstrumentDump:
@@ -176,12 +194,15 @@ class DumpFiles:
         if not kept or (day - kept[0].day).days > self._max_age_days:
             oldest = f"the newest that is kept is of {kept[0].day}" if kept else "none is kept"
             raise DependencyUnavailableError(SERVICE, f"no list of {day}, and {oldest} ({error})") from error
-        log.warning(
-            "instruments_of_an_earlier_day_used",
-            day=kept[0].day.isoformat(),
-            wanted=day.isoformat(),
-            error=str(error),
-        )
+        warning = (kept[0].day, day, str(error))
+        if warning != self._warned:  # once: somebody asks again every while, all week-end
+            self._warned = warning
+            log.warning(
+                "instruments_of_an_earlier_day_used",
+                day=kept[0].day.isoformat(),
+                wanted=day.isoformat(),
+                error=str(error),
+            )
         return kept[0]
 
     def _kept(self) -> list[InstrumentDump]:

@@ -25,7 +25,10 @@ _DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class PaceLimits:
-    """Most calls in any second and minute, and on a day in India. Cancels count as orders of their second alone."""
+    """Most calls in any second and minute, and on a day in India. Cancels count as orders of their second alone.
+
+    Of each second one place is left to cancels: however many orders wait, a cancel gets through.
+    """
 
     orders_per_second: int = 8
     orders_per_minute: int = 400
@@ -36,7 +39,7 @@ class PaceLimits:
     def placing(self) -> tuple[PaceWindow, ...]:
         """What an order counts in."""
         return (
-            *self.cancelling,
+            _second(max(1, self.orders_per_second - 1)),
             PaceWindow("orders-minute", 60, self.orders_per_minute, rolling=True),
             PaceWindow("orders-day", _DAY, self.orders_per_day, IST_OFFSET),
         )
@@ -44,12 +47,17 @@ class PaceLimits:
     @property
     def cancelling(self) -> tuple[PaceWindow, ...]:
         """What a cancellation counts in."""
-        return (PaceWindow("orders-second", 1, self.orders_per_second, rolling=True),)
+        return (_second(self.orders_per_second),)
 
     @property
     def calling(self) -> tuple[PaceWindow, ...]:
         """What any other call counts in."""
         return (PaceWindow("calls-second", 1, self.calls_per_second, rolling=True),)
+
+
+def _second(limit: int) -> PaceWindow:
+    """Return the second's window. It is one for all limits: what an order's lower limit forgets is older than it."""
+    return PaceWindow("orders-second", 1, limit, rolling=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Kite's postbacks: changes of orders that Kite posts to the app's URL, each with a checksum.
 
 Postbacks come from the internet, so nothing in one counts before its checksum does: hex SHA-256 of order id, time and
-the app's secret. A repeated one is harmless: it says again what is, or once was, so. Kite asks for HTTPS; whatever ends
-that stands in front.
+the app's secret. That covers neither status nor quantities: what a genuine one says beside id and time may have been
+changed on its way, so take it for a reason to read the book. Kite asks for HTTPS; whatever ends that stands in front.
 """
 
 import hashlib
@@ -14,9 +14,14 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from alpha_panda.errors import DependencyUnavailableError
+
 from .wire import parsed
 
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - who ends the TLS in front may be another machine
+
+SERVICE: Final = "postbacks"
+"""Name of the dependency in errors."""
 
 LONGEST: Final = 64 * 1024
 """Bytes of a postback; a real one has about one thousand."""
@@ -53,6 +58,8 @@ class PostbackServer:
         deliver: gets the body of each genuine postback.
         host: the address to listen at.
 
+    Entering raises DependencyUnavailableError if the port can't be had.
+
     """
 
     def __init__(
@@ -75,7 +82,13 @@ class PostbackServer:
         app.router.add_post("/{path:.*}", self._posted)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._wanted).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._wanted).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise DependencyUnavailableError(
+                SERVICE, f"can't listen at port {self._wanted}: {error.strerror or error}"
+            ) from error
         self.port = self._runner.addresses[0][1]
         return self
 

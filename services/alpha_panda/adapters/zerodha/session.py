@@ -71,7 +71,7 @@ class SessionFile:
         self._looked_at: int | None = None
         self._read: Session | None = None
         self._problem = ""
-        self._dead: str | None = None
+        self._dead: tuple[str, int] | None = None
         self._why_dead = ""
 
     @property
@@ -107,17 +107,18 @@ class SessionFile:
             return self._problem
         if self._clock.now() >= session.expires_at:
             return f"the session of {session.user_id} has expired at {_ist(session.expires_at)}: log in again"
-        if session.access_token == self._dead:
+        if _login(session) == self._dead:
             return f"{self._why_dead or 'the broker refuses the access token, though it has not expired'}: log in again"
         return ""
 
     def mark_dead(self, access_token: str, why: str = "") -> None:
-        """Note that the broker refused this token: it counts as expired until the file holds another one.
+        """Note that the broker refused this token: it counts as expired until somebody has logged in anew.
 
-        Nothing happens if the file holds another one already. `why`: what `problem` says, if not just that.
+        Nothing happens if the file holds another one already. `why`: what `problem` says, if not just that. A new log-in
+        counts even if the broker grants the same token again.
         """
         if self._read is not None and self._read.access_token == access_token:
-            self._dead, self._why_dead = access_token, why
+            self._dead, self._why_dead = _login(self._read), why
 
     def _look(self) -> None:
         now = self._clock.monotonic()
@@ -127,7 +128,7 @@ class SessionFile:
         changed = [watched.look() for watched in (self._session, self._key, self._secret)]
         if any(changed) or self._read is None:
             self._read, self._problem = self._judged(self._session.content)
-            if self._read is not None and self._read.access_token != self._dead:
+            if self._read is not None and _login(self._read) != self._dead:
                 self._dead = None
 
     def _judged(self, content: bytes | None) -> tuple[Session | None, str]:
@@ -220,6 +221,10 @@ def token_dies_at(login_at: int, of_day: time) -> int:
     if (death - local).total_seconds() * SECOND_NS <= rest:
         death += timedelta(days=1)
     return round(death.timestamp()) * SECOND_NS
+
+
+def _login(session: Session) -> tuple[str, int]:
+    return session.access_token, session.login_at
 
 
 def _fits_a_header(session: Session) -> bool:

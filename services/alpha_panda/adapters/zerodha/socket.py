@@ -133,7 +133,7 @@ class KiteSocket:
         self._chance = chance
         self._tokens = tuple(tokens)
         self._in_session = in_session
-        self._refused: str | None = None
+        self._refused: Session | None = None
         self._refused_until = 0
         self._heard = 0
         self._problem = "not connected yet"
@@ -153,7 +153,7 @@ class KiteSocket:
             end = await self._connection(session)
             lived = self._clock.monotonic() - begun
             tries = 1 if lived >= nanoseconds(STABLE_SECONDS) else tries + 1
-            await self._clock.sleep(self._pause(end, tries))
+            await self._rest(self._pause(end, tries), session)
 
     # -------------------------------------------------------------------------------------------- between connections
 
@@ -163,7 +163,7 @@ class KiteSocket:
             session = self._session.current()
             if session is None:
                 self._problem = self._session.problem() or "no valid session"
-            elif session.access_token != self._refused or self._clock.monotonic() >= self._refused_until:
+            elif session != self._refused or self._clock.monotonic() >= self._refused_until:
                 return session
             await self._clock.sleep(self._options.look_seconds)
 
@@ -175,8 +175,16 @@ class KiteSocket:
         pause = min(grown, options.reconnect_max_seconds) * self._chance.uniform(0.5, 1)
         return pause if end is not End.THROTTLED else options.throttled_seconds + pause
 
+    async def _rest(self, seconds: float, session: Session) -> None:
+        """Wait so long, or until there is another log-in: whoever has just logged in shall not wait for a minute."""
+        until = self._clock.monotonic() + nanoseconds(seconds)
+        while (left := until - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left / SECOND_NS, self._options.look_seconds))
+            if self._session.current() not in {None, session}:
+                return
+
     def _refuse(self, session: Session) -> None:
-        self._refused = session.access_token
+        self._refused = session
         self._refused_until = self._clock.monotonic() + nanoseconds(self._options.refused_seconds)
 
     # -------------------------------------------------------------------------------------------------- a connection
@@ -240,7 +248,10 @@ class KiteSocket:
             if end is not End.SILENT:
                 with suppress(aiohttp.ClientError, OSError):
                     await socket.close()
-        self._lost(f"the connection ended: {end}")
+        if end is End.RENEWED:
+            log.info("kite_socket_renewed", socket=self.name)
+        else:
+            self._lost(f"the connection ended: {end}")
         return end
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> End:

@@ -136,10 +136,10 @@ class ZerodhaTrader:
     async def _ended_row(self, order_id: str, deadline: int) -> BrokerRow | None:
         """Return the order if it has ended, and all its trades are told."""
         path = f"/orders/{quote(order_id, safe='')}"
-        order = last_state(await self._read(path, deadline))
+        order = last_state(await self._glance(path, deadline))
         if order is None or not has_ended(order) or order.order_id != order_id:
             return None
-        return self._book.ended(order, await self._read(f"{path}/trades", deadline))
+        return self._book.ended(order, await self._glance(f"{path}/trades", deadline))
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -178,9 +178,19 @@ class ZerodhaTrader:
         self._verified = session.access_token
         return True
 
-    async def _read(self, path: str, deadline: int | None = None) -> Exchange:
-        deadline = self.client.deadline() if deadline is None else deadline
-        refused = await self._pacer.permit(self.terms.limits.calling, deadline)
+    async def _read(self, path: str) -> Exchange:
+        deadline = self.client.deadline()
+        return await self._asked(path, deadline, deadline)
+
+    async def _glance(self, path: str, deadline: int) -> Exchange:
+        """Read if there is a place for it at once: where many orders are cancelled, the book tells of all together.
+
+        Looks that waited would hold up the cancellations behind them.
+        """
+        return await self._asked(path, deadline, self._clock.monotonic())
+
+    async def _asked(self, path: str, deadline: int, wait_until: int) -> Exchange:
+        refused = await self._pacer.permit(self.terms.limits.calling, wait_until)
         if refused is not None:
             return NotSent(refused.code, refused.message)
         return await self.client.read(path, deadline)

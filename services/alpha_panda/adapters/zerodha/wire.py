@@ -203,6 +203,8 @@ def _sound(number: Decimal) -> bool:
 def row_of(order: Order, master: InstrumentMaster, traded: "Traded | None" = None) -> BrokerRow | None:
     """Return an order as a row; None if it can't be one: an unknown side, or numbers that make no sense.
 
+    Nor can an order of ours in lots of an instrument that is not listed (any longer): of unknown size it would be taken
+    for another order than the one we know.
     `traded`: what the broker's list of trades says of this order; its amount counts where it tells all that has filled.
     An order whose fills have no price yet has not ended yet, and has filled what its trades tell.
     """
@@ -210,6 +212,8 @@ def row_of(order: Order, master: InstrumentMaster, traded: "Traded | None" = Non
     if side is None or not order.order_id or not _plausible(order):
         return None
     instrument = listed(master, order.symbol, order.instrument_token)
+    if instrument is None and order.exchange in IN_LOTS and _TAG.fullmatch(tag_of(order)):
+        return None
     filled, status, amount = _fills(order, traded)
     unit = units_of(instrument, order.exchange)
     average = amount / filled if amount is not None and filled else order.average_price or ZERO

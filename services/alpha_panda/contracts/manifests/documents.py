@@ -107,6 +107,18 @@ def read_documents(paths: Sequence[Path]) -> Reading:
     return reading
 
 
+def read_again(document: Document) -> Document:
+    """Return the document with its nodes, which tell lines, as long as its file says the same; else as it is."""
+    try:
+        content = Path(document.file).read_bytes()
+    except (OSError, ValueError):
+        return document
+    same = (item for item in _parse(content, Path(document.file)) if isinstance(item, Document))
+    return next(
+        (item for item in same if item.number == document.number and item.data == document.data), document
+    )
+
+
 def _files(path: Path, reading: Reading) -> list[Path]:
     """Return the file, or all manifests in and below the folder but in hidden ones (git's, a ConfigMap's)."""
     if not path.exists():

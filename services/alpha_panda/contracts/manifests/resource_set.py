@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from alpha_panda.contracts.manifests.checking import ParametersModel, check
-from alpha_panda.contracts.manifests.documents import Document, Reading
+from alpha_panda.contracts.manifests.documents import Document, Reading, read_again
 from alpha_panda.contracts.resources import BrokerAccount, MarketFeed, Resource, Strategy
 from alpha_panda.contracts.resources.rules import Location
 from alpha_panda.errors import ManifestFault
@@ -101,4 +101,8 @@ class ResourceSet:
 
     def fault(self, resource: Resource, location: Location, problem: str, allowed: str = "") -> ManifestFault:
         """Return a fault at a place of a resource's manifest, for checks that need more than manifests."""
-        return self.origins[resource.ref].fault(location, problem, allowed)
+        return self.document(resource).fault(location, problem, allowed)
+
+    def document(self, resource: Resource) -> Document:
+        """Return the resource's manifest as its file has it now, for faults in it; it is read for that."""
+        return read_again(self.origins[resource.ref])

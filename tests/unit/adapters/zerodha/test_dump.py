@@ -71,6 +71,22 @@ class TestFind:
         given = dump.find(["MCX:GOLD26DECFUT"], TODAY, {"MCX:GOLD26DECFUT": Decimal(100)})
         assert given.instruments["MCX:GOLD26DECFUT"].lot_size == 100
 
+    @pytest.mark.parametrize("exchange", ["CDS", "BCD", "NCO"])
+    def test_where_nobody_knows_whether_lots_are_counted_the_lot_must_be_given_too(
+        self, tmp_path: Path, exchange: str
+    ) -> None:
+        row = f"412675,1612,USDINR26NOVFUT,USDINR,0.0,2026-11-26,0.0,0.0025,1,FUT,{exchange}-FUT,{exchange}"
+        symbol = f"{exchange}:USDINR26NOVFUT"
+        (fault,) = find(tmp_path, symbol, row).faults.values()
+        assert "how much a lot" in str(fault), (
+            "a lot of 1,000 dollars would count as one: limits a thousandfold too wide"
+        )
+        assert written(tmp_path, row).find([symbol], TODAY, {symbol: Decimal(1)}).instruments
+
+    def test_an_index_of_a_commodity_exchange_needs_no_lot(self, tmp_path: Path) -> None:
+        row = "256777,1003,MCXBULLDEX,MCXBULLDEX,0.0,,0.0,0,0,EQ,INDICES,MCX"
+        assert find(tmp_path, "MCX:MCXBULLDEX", row).instruments["MCX:MCXBULLDEX"].kind == "INDEX"
+
     def test_a_lot_that_the_manifest_gives_counts(self, tmp_path: Path) -> None:
         found = written(tmp_path).find(["NFO:NIFTY26NOVFUT"], TODAY, {"NFO:NIFTY26NOVFUT": Decimal(50)})
         assert found.instruments["NFO:NIFTY26NOVFUT"].lot_size == 50

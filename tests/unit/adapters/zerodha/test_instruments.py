@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from alpha_panda.adapters.zerodha.instruments import DumpFiles, dump_fetch
 from alpha_panda.adapters.zerodha.session import Session, SessionFile, write_session
@@ -128,6 +129,33 @@ class TestDump:
 
 
 class TestFailures:
+    async def test_that_an_older_list_serves_is_said_once_a_day(self, files: Files) -> None:
+        await files.files.dump()
+        files.broker.down = True
+        with capture_logs() as logs:
+            for moment in ((21, 9), (21, 10), (22, 7), (22, 9)):
+                files.clock.time = at(*moment)
+                await files.files.dump()
+        told = [one["wanted"] for one in logs if one["event"] == "instruments_of_an_earlier_day_used"]
+        assert told == ["2026-11-21", "2026-11-22"]
+
+    async def test_a_list_that_another_user_keeps_does_no_harm(
+        self, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: object, **__: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr("alpha_panda.adapters.zerodha.instruments.KEPT", 1)
+        await files.files.dump()
+        files.clock.time = at(21, 9)
+        original = Path.unlink
+        monkeypatch.setattr(
+            Path,
+            "unlink",
+            lambda path, **told: refused() if path.suffix == ".csv" else original(path, **told),
+        )
+        assert (await files.files.dump()).day == date(2026, 11, 21)
+
     async def test_an_older_list_serves_while_a_new_one_cannot_be_had(self, files: Files) -> None:
         await files.files.dump()
         files.broker.down = True
@@ -227,6 +255,32 @@ class TestFetch:
         async with serving(lambda _: web.Response(status=status, headers={"Location": "/x"})) as url:
             with pytest.raises(DependencyUnavailableError, match=str(status)):
                 await dump_fetch(url, session, seconds=5)()
+
+    async def test_a_token_that_is_refused_is_not_asked_with_again(self, session: SessionFile) -> None:
+        asked: list[web.Request] = []
+
+        def refused(request: web.Request) -> web.Response:
+            asked.append(request)
+            error = {
+                "status": "error",
+                "message": "Incorrect token",
+                "error_type": "TokenException",
+                "data": None,
+            }
+            return web.json_response(error, status=403)
+
+        async with serving(refused) as url:
+            for _ in range(3):
+                with pytest.raises(DependencyUnavailableError, match="refuses the access token"):
+                    await dump_fetch(url, session, seconds=5)()
+        assert len(asked) == 1
+
+    async def test_a_403_for_another_reason_leaves_the_session_be(self, session: SessionFile) -> None:
+        error = {"status": "error", "message": "no plan", "error_type": "PermissionException", "data": None}
+        async with serving(lambda _: web.json_response(error, status=403)) as url:
+            with pytest.raises(DependencyUnavailableError, match="403"):
+                await dump_fetch(url, session, seconds=5)()
+        assert session.current() is not None
 
     async def test_nobody_there_is_a_failure_that_tells_no_secret(self, session: SessionFile) -> None:
         with pytest.raises(DependencyUnavailableError) as raised:

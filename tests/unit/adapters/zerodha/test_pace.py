@@ -19,7 +19,7 @@ from alpha_panda.errors import (
 
 from .rest_kit import SECOND, StillClock
 
-LIMITS = PaceLimits(orders_per_second=2, orders_per_minute=5, orders_per_day=6, calls_per_second=3)
+LIMITS = PaceLimits(orders_per_second=3, orders_per_minute=5, orders_per_day=6, calls_per_second=3)
 
 
 class Broken:
@@ -84,6 +84,32 @@ async def test_cancels_count_in_the_orders_second_alone(pacer: Pacer, clock: Sti
         assert await permit(pacer, clock, LIMITS.cancelling) is None
     clock.time += SECOND
     assert await permit(pacer, clock, LIMITS.placing, 0.5) is None
+
+
+async def test_orders_leave_a_cancel_its_place_in_each_second(pacer: Pacer, clock: StillClock) -> None:
+    for _ in range(4):
+        while await permit(pacer, clock, [LIMITS.placing[0]], 0) is None:
+            pass
+        assert await permit(pacer, clock, LIMITS.cancelling, 0) is None
+        assert await permit(pacer, clock, LIMITS.cancelling, 0) is not None
+        clock.time += SECOND
+    assert clock.slept == []
+
+
+async def test_whoever_calls_no_second_holds_more_than_the_limit(pacer: Pacer, clock: StillClock) -> None:
+    """Both limits are of one count: what the lower one forgets, the higher one may forget too."""
+    begun = []
+    for number in range(60):
+        windows = LIMITS.cancelling if number % 3 else [LIMITS.placing[0]]
+        if await permit(pacer, clock, windows, 0) is None:
+            begun.append(clock.time)
+        clock.time += SECOND // 7
+    assert max(sum(at <= other < at + SECOND for other in begun) for at in begun) == 3
+
+
+def test_of_one_order_a_second_a_cancel_takes_the_place() -> None:
+    limits = PaceLimits(orders_per_second=1)
+    assert limits.placing[0] == limits.cancelling[0]
 
 
 async def test_calls_are_counted_apart_from_orders(pacer: Pacer, clock: StillClock) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpha_panda.adapters.zerodha.postbacks import LONGEST, PostbackServer, checksum, is_genuine
+from alpha_panda.errors import DependencyUnavailableError
 
 WORD = "hush"
 TIME = "2026-11-20 10:00:00"
@@ -89,3 +91,13 @@ class TestServer:
             client.get(f"http://127.0.0.1:{server.port}/") as answer,
         ):
             assert answer.status == 405
+
+
+async def test_a_port_that_is_taken_is_a_fault_of_a_dependency_and_ends_no_process() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(DependencyUnavailableError, match=f"can't listen at port {port}"):
+            async with PostbackServer(port, lambda: WORD, lambda _: None, host="127.0.0.1"):
+                pass

@@ -162,6 +162,17 @@ def test_a_refused_token_is_dead_until_there_is_another(
     assert file.current() is not None
 
 
+def test_a_new_log_in_revives_an_account_even_if_the_same_token_is_granted_again(
+    tmp_path: Path, file: SessionFile, clock: StillClock
+) -> None:
+    write_files(tmp_path)
+    file.current()
+    file.mark_dead("tokenone")
+    write_session(tmp_path, made_session(login_at=START + SECOND))
+    clock.time += SECOND
+    assert file.current() is not None
+
+
 def test_a_late_refusal_of_an_older_token_harms_nothing(tmp_path: Path, file: SessionFile) -> None:
     write_files(tmp_path, access_token="tokentwo")  # noqa: S106 - of a test
     assert file.current() is not None

@@ -309,6 +309,29 @@ class TestToken:
                 await first.ended.wait()
             assert first.closed_politely
 
+    async def test_whoever_logs_in_during_a_pause_does_not_wait_for_its_end(self, case: Case) -> None:
+        case.peer.refuse = [429]
+        async with case.running(throttled_seconds=600):
+            await case.peer.handshake(1)
+            case.login.write("second")
+            assert (await case.peer.connection()).named == "second"
+
+    async def test_without_a_new_log_in_a_pause_is_kept(self, case: Case) -> None:
+        case.peer.refuse = [429]
+        async with case.running(throttled_seconds=0.3):
+            await case.peer.handshake(1)
+            begun = case.clock.monotonic()
+            await case.peer.connection()
+            assert case.clock.monotonic() - begun > 250_000_000
+
+    async def test_a_new_log_in_is_no_loss(self, case: Case) -> None:
+        with capture_logs() as logs:
+            async with case.running():
+                await case.peer.connection(1)
+                case.login.write("second")
+                await case.peer.connection(2)
+        assert not [one for one in logs if one["log_level"] == "warning"]
+
     async def test_a_token_that_expires_leaves_the_connection_be(self, case: Case) -> None:
         case.login.write("short", seconds=0.1)
         async with case.running():

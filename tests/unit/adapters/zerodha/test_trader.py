@@ -90,7 +90,7 @@ async def test_orders_beyond_the_limit_wait_and_kite_refuses_none(
 
 
 async def test_without_room_before_the_deadline_nothing_is_sent(bench: KiteBench) -> None:
-    bench.trader = bench.with_terms(limits=PaceLimits(2, 400, 5000, 8))
+    bench.trader = bench.with_terms(limits=PaceLimits(3, 400, 5000, 8))
     states = [await bench.place(bench.resting(number), seconds=0.3) for number in range(4)]
     assert [outcome.code for outcome in states] == [None, None, Code.RATE_LIMIT, Code.RATE_LIMIT]
     assert sum(bench.sent().values()) == 2
@@ -151,6 +151,24 @@ async def test_an_address_that_is_not_registered_is_told_as_that_and_costs_no_lo
     assert (outcome.state, outcome.code) == (F, Code.EGRESS_IP_REFUSED)
     assert bench.trader.token_problem() == ""
     assert (await bench.trader.order_book()).complete
+
+
+async def test_whoever_is_refused_as_a_caller_calls_less_and_less_often(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    """Kite counts what it refuses, and blocks who goes on."""
+    bench = KiteBench(tmp_path, KiteCore(KiteConfig(allowed_ips=("192.0.2.9",))), clock)
+    codes = set()
+    for number in range(120):
+        codes.add((await bench.place(bench.resting(number))).code)
+        await clock.sleep(1)
+    assert codes == {Code.EGRESS_IP_REFUSED}
+    assert sum(call.kind == "place" for call in bench.core.calls) <= 9
+    assert (await bench.trader.order_book()).complete  # other calls go on
+    bench.core.configure(allowed_ips=None)
+    await clock.sleep(30)
+    assert (await bench.place(bench.entry())).state is EntryState.PLACED
+    assert (await bench.place(bench.resting(200))).state is EntryState.PLACED
 
 
 async def test_an_ampersand_travels(bench: KiteBench) -> None:
@@ -236,7 +254,7 @@ def test_the_day_is_indias() -> None:
 
 
 async def test_two_processes_share_one_count(bench: KiteBench) -> None:
-    limits = PaceLimits(3, 400, 5000, 8)
+    limits = PaceLimits(4, 400, 5000, 8)
     first, second = bench.with_terms(limits=limits), bench.with_terms(limits=limits)
     taken = []
     for number in range(6):

@@ -134,6 +134,20 @@ def test_lots_become_units_and_money_with_them() -> None:
     assert (found.amount, found.average_price) == (Decimal(1_234_500), Decimal("6172.5"))
 
 
+def test_an_order_of_ours_in_lots_of_what_is_not_listed_is_no_row() -> None:
+    """Two lots would be two units: another order than the one we know, under our tag."""
+    lots: dict[str, Any] = {
+        "exchange": "MCX",
+        "tradingsymbol": "CRUDEOIL25DECFUT",
+        "instrument_token": 1,
+        "quantity": 2,
+    }
+    assert row_of(order(**lots, tag=TAG), MASTER) is None
+    assert row_of(order(**lots, tag=None, tags=["mktp", TAG]), MASTER) is None
+    assert row(**lots, tag=None, tags=None).quantity == 2
+    assert row(**{**lots, "exchange": "NFO"}, tag=TAG).quantity == 2
+
+
 def test_the_token_is_ours_by_symbol_and_the_brokers_for_what_the_feed_does_not_list() -> None:
     assert row(instrument_token=1).instrument_token == RELIANCE
     assert row(tradingsymbol="OTHER", instrument_token=77).instrument_token == 77

@@ -151,7 +151,8 @@ def test_figures_name_broker_user_and_the_end_of_the_session(zerodha: dict[str, 
         "AB1234",
         "2026-01-05T09:00:00Z",
     )
-    assert figures(item, told(token_expires_at=0))["sessionExpires"] is None
+    for gone in (0, NOW - HOUR, NOW):
+        assert figures(item, told(token_expires_at=gone))["sessionExpires"] is None
 
 
 def test_a_feed_says_what_keeps_its_prices_from_coming() -> None:
