@@ -49,7 +49,7 @@ e2e: setup ## Run the tests of the chart, on a real Kubernetes API server, and o
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=25 --durations-min=5 tests/unit/chart tests/cluster tests/e2e/node tests/e2e/monitoring $(ARGS)
 
 .PHONY: day
-day: setup ## Run a trading day at the local Kite, over real Kafka and Redis, and kill its services at each point (six minutes)
+day: setup ## Run a trading day at the local Kite, over real Kafka and Redis, and kill its services at each point (four minutes)
 	@tools/install-test-tools
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/e2e/kite $(ARGS)
 
