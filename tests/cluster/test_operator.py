@@ -123,7 +123,8 @@ def test_limits_and_states_reach_the_pods_and_restart_none(desk: Desk) -> None:
     all_three(desk)
     for name in ("momo-strategy", "paper-risk"):
         desk.until_there("deployment", name)
-    desk.expect(STRAT, "momo", "Progressing", "False", "Settled")
+    for kind, name in ((STRAT, "momo"), (BA, "paper"), (MF, "demo")):
+        desk.expect(kind, name, "Progressing", "False", "Settled")
     before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in desk.kubectl.list("replicasets")}
     desk.apply(strategy(tradingState="Halted", risk={"maxPosition": 7}), account(risk={"maxDailyLoss": 5}))
 
@@ -239,7 +240,7 @@ def test_a_deleted_strategy_is_tightened_scaled_down_and_released(
     desk.until_gone(STRAT, "momo")  # nobody reports: the deadline
     events = [item["reason"] for item in desk.kubectl.list("events.events.k8s.io")]
     assert "TeardownTimedOut" in events
-    assert with_store(desk, redis_server.url, asked) == ()
+    desk.operator.until(lambda: with_store(desk, redis_server.url, asked) == (), "the request is taken back")
 
 
 def test_everything_deleted_at_once_goes_in_order(desk: Desk) -> None:
