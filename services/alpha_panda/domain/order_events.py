@@ -1,13 +1,14 @@
-"""Journal entries to order events: engine and order-tracker make them by the same pure function.
+"""Journal entries to order events, and rows of a broker's book to outcomes: one pure function each, for all who need it.
 
 The same revision of an entry always gives the same event, to the byte: re-emitting is harmless.
 """
 
 from typing import Final
 
-from alpha_panda.contracts.enums import EntryState, EventType
+from alpha_panda.contracts.codes import Code
+from alpha_panda.contracts.enums import EntryState, EventType, OrderStatus
 from alpha_panda.contracts.events import VERSION, Envelope, OrderUpdate
-from alpha_panda.contracts.stored import JournalEntry
+from alpha_panda.contracts.stored import BrokerRow, JournalEntry, Outcome
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.domain.ids import event_id
 
@@ -86,3 +87,18 @@ def order_topic(topics: TopicMap, event_type: EventType) -> str:
         EventType.ORDER_CANCELLED: topics.orders_cancelled,
         EventType.ORDER_UPDATED: topics.orders_updated,
     }[event_type]
+
+
+def outcome_of_row(row: BrokerRow) -> Outcome:
+    """Return what a row of the broker's book says became of its order."""
+    refused = row.status in (OrderStatus.FAILED, OrderStatus.LOST)
+    return Outcome(
+        state=EntryState.FAILED if refused else EntryState(row.status.value),
+        filled_quantity=row.filled_quantity,
+        average_price=row.average_price,
+        amount=row.amount,
+        fees=row.fees,
+        broker_order_id=row.broker_order_id,
+        code=Code.BROKER_REJECTED if refused else None,
+        message=row.message,
+    )

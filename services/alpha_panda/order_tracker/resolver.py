@@ -13,6 +13,7 @@ import structlog
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, OrderStatus
 from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Outcome
+from alpha_panda.domain.order_events import outcome_of_row
 from alpha_panda.ports import OrderJournal
 
 log = structlog.get_logger()
@@ -113,18 +114,3 @@ def matching_row(entry: JournalEntry, rows: Sequence[BrokerRow]) -> BrokerRow | 
     wanted = (entry.tag, signal.instrument_token, signal.side.value, signal.quantity)
     found = (row for row in rows if (row.tag, row.instrument_token, row.side, row.quantity) == wanted)
     return min(found, key=lambda row: row.status in _REFUSED, default=None)
-
-
-def outcome_of_row(row: BrokerRow) -> Outcome:
-    """Return what the broker's row says became of the order."""
-    state = EntryState.FAILED if row.status is OrderStatus.LOST else EntryState(row.status.value)
-    return Outcome(
-        state=state,
-        filled_quantity=row.filled_quantity,
-        average_price=row.average_price,
-        amount=row.amount,
-        fees=row.fees,
-        broker_order_id=row.broker_order_id,
-        code=Code.BROKER_REJECTED if state is EntryState.FAILED else None,
-        message=row.message,
-    )

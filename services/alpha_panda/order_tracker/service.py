@@ -23,6 +23,7 @@ from alpha_panda.contracts.stored import (
 )
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.contracts.units import nanoseconds
+from alpha_panda.domain.order_events import outcome_of_row
 from alpha_panda.domain.sessions import SessionState
 from alpha_panda.errors import DependencyUnavailableError, FencedError, RecordError, TransientError
 from alpha_panda.ports import OrderUpdates, PortfolioReader, Producer, Record, Subscription, TokenHolder
@@ -47,7 +48,7 @@ from .metrics import OrderMetrics
 from .missing import Missing, MissingTerms
 from .pushes import Pushes
 from .reconciler import Reconciler, ReconcileTerms, difference_names
-from .resolver import Resolver, matching_row, outcome_of_row
+from .resolver import Resolver, matching_row
 from .resting import RestingOrders
 from .strays import Strays, is_foreign, is_ours
 from .sweeper import Sweeper, SweepTerms, to_cancel

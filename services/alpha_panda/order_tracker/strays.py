@@ -19,13 +19,13 @@ from alpha_panda.contracts.instruments import InstrumentMaster
 from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Latch, Outcome
 from alpha_panda.contracts.topics import TopicMap
 from alpha_panda.domain.ids import TAG_DIGITS, TAG_PREFIX
-from alpha_panda.domain.order_events import EXTERNAL
+from alpha_panda.domain.order_events import EXTERNAL, outcome_of_row
 from alpha_panda.ports import Clock, OrderJournal, Producer
 
 from .external import ExternalTerms, external_entry
 from .latches import announce, halt
 from .missing import is_missing
-from .resolver import matching_row, outcome_of_row
+from .resolver import matching_row
 
 log = structlog.get_logger()
 

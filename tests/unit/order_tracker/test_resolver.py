@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from alpha_panda.contracts.codes import Code
 from alpha_panda.contracts.enums import EntryState, OrderStatus
 from alpha_panda.contracts.stored import BookReading, BrokerRow, JournalEntry, Outcome
+from alpha_panda.domain.order_events import outcome_of_row
 from alpha_panda.errors import FencedError
-from alpha_panda.order_tracker.resolver import Resolver, matching_row, outcome_of_row
+from alpha_panda.order_tracker.resolver import Resolver, matching_row
 from unit.engine.desk import ACCOUNT, SECOND, TOKEN, Desk
 
 S, D = 5 * SECOND, 30 * SECOND

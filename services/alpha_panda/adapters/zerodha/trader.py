@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from alpha_panda.adapters.http.exchange import Answer, Exchange, NotSent
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, OrderStatus
 from alpha_panda.contracts.instruments import InstrumentMaster
 from alpha_panda.contracts.stored import (
     BookReading,
@@ -22,6 +21,7 @@ from alpha_panda.contracts.stored import (
 )
 from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.domain.matching import outcome_of
+from alpha_panda.domain.order_events import outcome_of_row
 from alpha_panda.ports import Clock, OrderPace
 
 from .answers import TOO_MANY, data_of, place_outcome
@@ -194,21 +194,6 @@ class ZerodhaTrader:
         if refused is not None:
             return NotSent(refused.code, refused.message)
         return await self.client.read(path, deadline)
-
-
-def outcome_of_row(row: BrokerRow) -> Outcome:
-    """Return what a row of the broker says of its order."""
-    refused = row.status in (OrderStatus.FAILED, OrderStatus.LOST)
-    return Outcome(
-        state=EntryState.FAILED if refused else EntryState(row.status.value),
-        filled_quantity=row.filled_quantity,
-        average_price=row.average_price,
-        amount=row.amount,
-        fees=row.fees,
-        broker_order_id=row.broker_order_id,
-        code=Code.BROKER_REJECTED if refused else None,
-        message=row.message,
-    )
 
 
 def _may_have_arrived(exchange: Exchange) -> bool:

@@ -16,9 +16,10 @@ import msgspec
 
 from alpha_panda.adapters.http.exchange import Answer, Exchange, NotSent, speaks_of_timeout
 from alpha_panda.contracts.codes import Code
-from alpha_panda.contracts.enums import EntryState, OrderStatus, OrderType, Side, Validity
+from alpha_panda.contracts.enums import EntryState, OrderType, Side, Validity
 from alpha_panda.contracts.stored import BrokerRow, JournalEntry, Outcome
 from alpha_panda.domain.matching import outcome_of
+from alpha_panda.domain.order_events import outcome_of_row
 
 T = TypeVar("T")
 
@@ -145,21 +146,6 @@ def cancel_outcome(entry: JournalEntry, exchange: Exchange) -> Outcome:
     if state is None or state.order.broker_order_id != entry.broker_order_id:
         return outcome_of(entry)
     return outcome_of_row(state.order)
-
-
-def outcome_of_row(row: BrokerRow) -> Outcome:
-    """Return what a row of the broker says of its order."""
-    refused = row.status in (OrderStatus.FAILED, OrderStatus.LOST)
-    return Outcome(
-        state=EntryState.FAILED if refused else EntryState(row.status.value),
-        filled_quantity=row.filled_quantity,
-        average_price=row.average_price,
-        amount=row.amount,
-        fees=row.fees,
-        broker_order_id=row.broker_order_id,
-        code=Code.BROKER_REJECTED if refused else None,
-        message=row.message,
-    )
 
 
 def _unknown(message: str) -> Outcome:
