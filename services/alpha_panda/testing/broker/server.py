@@ -7,12 +7,8 @@ async with BrokerServer() as server:
 Orders and commands come in on two ports, so that commands arrive while the broker takes no connections.
 """
 
-import asyncio
-import contextlib
-import socket
-import struct
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 from aiohttp import web
@@ -23,11 +19,7 @@ from alpha_panda.ports import Clock
 from .api import ErrorBody, ErrorDetail, PlaceRequest, parsed
 from .core import BrokerCore, Reply
 from .faults import Misbehaviour, Wire
-
-HOST: Final = "127.0.0.1"
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-_SHUTDOWN_SECONDS: Final = 0.1
-"""What hangs on command doesn't end by itself."""
+from .misbehaving import MisbehavingServer
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -57,7 +49,7 @@ class Silence(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class BrokerServer:
+class BrokerServer(MisbehavingServer):
     """Serves a `BrokerCore` on free ports (or those given). Use as an async context manager, once.
 
     `access_token`: what orders and readings must carry, if not None.
@@ -76,52 +68,14 @@ class BrokerServer:
         self.access_token = access_token
         self.headers_seen: list[dict[str, str]] = []
         self._clock = clock or RealClock()
-        self._port = port
-        self._control_port = control_port
-        self._ended = asyncio.Event()
-        self._orders = web.AppRunner(self._app(), shutdown_timeout=_SHUTDOWN_SECONDS, access_log=None)
-        self._control = web.AppRunner(self._control_app(), access_log=None)
-        self._site: web.TCPSite | None = None
-        self._listening: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where orders go."""
-        return f"http://{HOST}:{self._port}"
-
-    @property
-    def control_url(self) -> str:
-        """Where commands go."""
-        return f"http://{HOST}:{self._control_port}"
+        super().__init__(port, control_port)
 
     async def __aenter__(self) -> Self:
-        await self._orders.setup()
-        await self.listen()
-        await self._control.setup()
-        await web.TCPSite(self._control, HOST, self._control_port).start()
-        self._control_port = self._control.addresses[0][1]
+        await self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._ended.set()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        await self._orders.cleanup()
-        await self._control.cleanup()
-
-    async def listen(self) -> None:
-        """Take connections (again, on the same port)."""
-        if self._site is None:
-            self._site = web.TCPSite(self._orders, HOST, self._port, reuse_address=True)
-            await self._site.start()
-            self._port = self._orders.addresses[0][1]
-
-    async def refuse(self) -> None:
-        """Take no new connections, until `listen`."""
-        site, self._site = self._site, None
-        if site is not None:
-            await site.stop()
+        await self._close()
 
     # ------------------------------------------------------------------------------------------- orders
 
@@ -162,29 +116,11 @@ class BrokerServer:
         return _error(403, "TOKEN_EXPIRED", "log in again")
 
     async def _show(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        """Let the caller experience the reply. A refused connection is too late here: it is a reset one."""
-        if reply.wire is Wire.HANG:
-            await self._ended.wait()
-        elif reply.delay:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), reply.delay)
+        """Let the caller experience the reply."""
+        await self._hold(reply)
         if reply.wire is Wire.ANSWER:
             return web.Response(status=reply.status, body=reply.body, content_type="application/json")
         return await self._break_off(request, reply)
-
-    async def _break_off(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        response = web.StreamResponse(status=reply.status)
-        response.content_length = len(reply.body)
-        if reply.wire is Wire.CUT:
-            await response.prepare(request)
-            await response.write(reply.body[: len(reply.body) // 2])
-        transport = request.transport
-        if transport is not None:
-            if reply.wire is not Wire.CUT:
-                sock = transport.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.close()
-        return response
 
     # ------------------------------------------------------------------------------------------ commands
 
@@ -226,15 +162,8 @@ class BrokerServer:
 
     async def _on_refuse(self, request: web.Request) -> web.Response:
         silence = msgspec.json.decode(await request.read(), type=Silence)
-        await self.refuse()
-        if self._listening is not None:
-            self._listening.cancel()
-        self._listening = asyncio.create_task(self._listen_after(silence.seconds))
+        await self.refuse_for(silence.seconds)
         return _done()
-
-    async def _listen_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self.listen()
 
     async def _on_truth(self, _: web.Request) -> web.Response:
         core = self.core

@@ -4,9 +4,6 @@ Another port takes commands (`control`), so that they arrive while Kite takes no
 """
 
 import asyncio
-import contextlib
-import socket
-import struct
 from datetime import date
 from typing import Final, Self
 from urllib.parse import urlencode
@@ -17,6 +14,7 @@ from aiohttp import web
 from alpha_panda.adapters.clock import RealClock
 from alpha_panda.contracts.units import SECOND_NS
 from alpha_panda.ports import Clock
+from alpha_panda.testing.broker.misbehaving import HOST, MisbehavingServer
 
 from .api import KiteApi
 from .commands import Command, obey
@@ -29,17 +27,13 @@ from .request import Request
 from .sockets import Hub
 from .wire import HTML, JSON, Reply, day_of, encoded
 
-HOST: Final = "127.0.0.1"
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-_SHUTDOWN_SECONDS: Final = 0.1
-"""What hangs on command doesn't end by itself."""
 _LONGEST_NAP: Final = 0.05
 """Seconds after which the driver looks again whether something is due: a call may have planned it meanwhile."""
 _TICK_SECONDS: Final = 0.02
 """How often prices move, if they do: as many at once as have come due."""
 
 
-class KiteServer:
+class KiteServer(MisbehavingServer):
     """Serves a `KiteCore` on free ports (or those given). Use as an async context manager, once.
 
     Args:
@@ -70,29 +64,13 @@ class KiteServer:
         self.postbacks = Postbacks(self.core)
         self.ticks_per_second = ticks_per_second
         self.requests_seen: list[Request] = []
-        self._port = port
-        self._control_port = control_port
-        self._ended = asyncio.Event()
-        self._kite = web.AppRunner(self._app(), shutdown_timeout=_SHUTDOWN_SECONDS, access_log=None)
-        self._control = web.AppRunner(self._control_app(), access_log=None)
-        self._site: web.TCPSite | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._listening: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Root of the REST interface."""
-        return f"http://{HOST}:{self._port}"
+        super().__init__(port, control_port)
 
     @property
     def ws_url(self) -> str:
         """Root of the WebSocket."""
         return f"ws://{HOST}:{self._port}"
-
-    @property
-    def control_url(self) -> str:
-        """Where commands go."""
-        return f"http://{HOST}:{self._control_port}"
 
     @property
     def login_url(self) -> str:
@@ -128,48 +106,17 @@ class KiteServer:
 
     async def __aenter__(self) -> Self:
         self.core.settle(self.now())
-        await self._kite.setup()
-        await self.listen()
-        await self._control.setup()
-        await web.TCPSite(self._control, HOST, self._control_port).start()
-        self._control_port = self._control.addresses[0][1]
+        await self._open()
         self._tasks = [asyncio.create_task(self._drive()), asyncio.create_task(self._tick())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._ended.set()
-        tasks = [*self._tasks, *([self._listening] if self._listening else [])]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.hub.close()
-        await self._kite.cleanup()
-        await self._control.cleanup()
+        await self._close()
         await self.postbacks.aclose()
-
-    async def listen(self) -> None:
-        """Take connections (again, on the same port)."""
-        if self._site is None:
-            self._site = web.TCPSite(self._kite, HOST, self._port, reuse_address=True)
-            await self._site.start()
-            self._port = self._kite.addresses[0][1]
-
-    async def refuse(self) -> None:
-        """Take no new connections, until `listen`."""
-        site, self._site = self._site, None
-        if site is not None:
-            await site.stop()
-
-    async def refuse_for(self, seconds: float) -> None:
-        """Take no new connections for so long."""
-        await self.refuse()
-        if self._listening is not None:
-            self._listening.cancel()
-        self._listening = asyncio.create_task(self._listen_after(seconds))
-
-    async def _listen_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self.listen()
 
     async def _drive(self) -> None:
         """Let happen what is due, so that changes are told without a call."""
@@ -222,12 +169,8 @@ class KiteServer:
         raise web.HTTPFound(target)
 
     async def _show(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        """Let the caller experience the reply. A refused connection is too late here: it is a reset one."""
-        if reply.wire is Wire.HANG:
-            await self._ended.wait()
-        elif reply.delay:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), reply.delay)
+        """Let the caller experience the reply."""
+        await self._hold(reply)
         if reply.wire is not Wire.ANSWER:
             return await self._break_off(request, reply)
         if reply.content_type is None:
@@ -235,20 +178,6 @@ class KiteServer:
         response = web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             response.enable_compression(web.ContentCoding.gzip)
-        return response
-
-    async def _break_off(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        response = web.StreamResponse(status=reply.status)
-        response.content_length = len(reply.body)
-        if reply.wire is Wire.CUT:
-            await response.prepare(request)
-            await response.write(reply.body[: len(reply.body) // 2])
-        transport = request.transport
-        if transport is not None:
-            if reply.wire is not Wire.CUT:
-                sock = transport.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.close()
         return response
 
     def _without_type(self, request: web.Request, reply: Reply) -> web.StreamResponse:
